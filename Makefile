@@ -1,0 +1,56 @@
+# scopeauth's commands. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Every module of the repository but the tools: found, so that none can be forgotten.
+MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path './.ci/*' -not -path './.tmp/*')))
+BIN := $(CURDIR)/.tmp/bin
+
+# -race needs cgo and a C compiler. CI sets REQUIRE_RACE=1 and fails without them.
+HAVE_CC := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo yes)
+ifeq ($(HAVE_CC),yes)
+RACE := -race
+export CGO_ENABLED := 1
+endif
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: test
+test: race-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
+	@for m in $(MODULES); do echo "== tests of $$m $(RACE)"; (cd $$m && go test $(RACE) ./...); done
+	@echo "== allocation tests (without -race, which changes allocations)"
+	@go test -run 'Alloc' -count=1 ./...
+
+.PHONY: race-or-say
+race-or-say:
+ifneq ($(HAVE_CC),yes)
+	@echo "== no C compiler found: tests run WITHOUT -race (install gcc to have it)"
+	@if [ -n "$${REQUIRE_RACE:-}" ]; then echo "REQUIRE_RACE is set: failing"; exit 1; fi
+endif
+
+.PHONY: tools
+tools: ## Build the pinned tools of .ci/tools/go.mod into .tmp/bin
+	@cd .ci/tools && GOBIN=$(BIN) go install tool
+
+.PHONY: generate
+generate: tools ## Regenerate gen/ from proto/
+	@$(BIN)/buf generate
+
+.PHONY: lint
+lint: tools ## Lint the Go code of every module and the .proto files
+	@for m in $(MODULES); do echo "== lint of $$m"; (cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+
+.PHONY: bench
+bench: ## Run the benchmarks; compare two runs with .tmp/bin/benchstat
+	@go test -run '^$$' -bench . -benchmem ./interceptors/...
+	@cd interceptors/internal/bench && go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: quickstart
+quickstart: ## Run the demonstration on the embedded Cognito
+	@go run ./examples/quickstart
