@@ -46,6 +46,20 @@ lint: tools ## Lint the Go code of every module and the .proto files
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 
+.PHONY: tidy-check
+tidy-check: ## Fail if a go.mod or go.sum is not tidy
+	@for m in $(MODULES); do echo "== go mod tidy -diff in $$m"; (cd $$m && go mod tidy -diff); done
+
+.PHONY: breaking
+breaking: tools ## Fail if a .proto file breaks callers of the version before (the last tag, or the first commit)
+	@against=$$(git describe --tags --abbrev=0 2>/dev/null || git rev-list --max-parents=0 HEAD | tail -n 1); \
+	if [ -z "$$against" ] || [ "$$(git rev-parse --is-shallow-repository)" = true ]; then echo "shallow clone: nothing to compare with"; \
+	else echo "== buf breaking against $$against"; $(BIN)/buf breaking --against ".git#ref=$$against"; fi
+
+.PHONY: bench-smoke
+bench-smoke: ## Run each benchmark once, to see that it runs
+	@for m in $(MODULES); do echo "== benchmarks of $$m"; (cd $$m && go test -run '^$$' -bench . -benchtime 1x ./...); done
+
 .PHONY: bench
 bench: ## Run the benchmarks; compare two runs with .tmp/bin/benchstat
 	@go test -run '^$$' -bench . -benchmem ./interceptors/...

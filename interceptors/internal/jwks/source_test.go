@@ -1,0 +1,305 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package jwks
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// server starts a TLS server and returns a source for it with the package's own
+// transport, which is told to trust the server's certificate.
+func server(t *testing.T, h http.HandlerFunc) (*source, *httptest.Server) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return trusting(t, srv, srv.URL), srv
+}
+
+func trusting(t *testing.T, srv *httptest.Server, url string) *source {
+	t.Helper()
+	src, err := newSource(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(srv.Certificate())
+	src.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = roots
+	return src
+}
+
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	src, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		w.Header().Set("Content-Type", "text/html") // means nothing
+		fmt.Fprint(w, document(key("a", 1)))
+	})
+	a, err := src.fetch(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.set.Keys) != 1 || a.set.Keys[0].ID() != "a" || a.interval != refreshInterval {
+		t.Errorf("got %v, %v, want key a and the default interval", a.set.Keys, a.interval)
+	}
+	if got.Method != http.MethodGet || got.Header.Get("Accept-Encoding") != "identity" {
+		t.Errorf("got %s with Accept-Encoding %q", got.Method, got.Header.Get("Accept-Encoding"))
+	}
+}
+
+func TestD1Refused(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "https://" + l.Addr().String()
+	l.Close()
+	src, err := newSource(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.fetch(t.Context(), false); err == nil || errors.Is(err, errRejected) {
+		t.Errorf("got %v, want a network error", err)
+	}
+}
+
+func TestD1BadCertificate(t *testing.T) {
+	t.Parallel()
+	_, srv := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		t.Error("the request was sent")
+		fmt.Fprint(w, document(key("a", 1)))
+	})
+	for name, lender := range map[string]*http.Client{"own client": nil, "lent client without transport": {}} {
+		src, err := newSource(srv.URL, lender)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = src.fetch(t.Context(), false)
+		if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
+			t.Errorf("%s: got %v, want an unknown authority", name, err)
+		}
+	}
+	other := trusting(t, srv, strings.Replace(srv.URL, "127.0.0.1", "localhost", 1))
+	if _, err := other.fetch(t.Context(), false); err == nil {
+		t.Error("a certificate for another name is accepted")
+	}
+}
+
+func TestTLSVersion(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	if _, err := trusting(t, srv, srv.URL).fetch(t.Context(), false); err == nil || errors.Is(err, errStatus) {
+		t.Errorf("got %v, want no connection with TLS 1.1", err)
+	}
+	if got := newTransport().TLSClientConfig.MinVersion; got != tls.VersionTLS12 {
+		t.Errorf("got least version %x, want TLS 1.2 whatever the default is", got)
+	}
+}
+
+func TestD4GzipBomb(t *testing.T) {
+	t.Parallel()
+	var bomb bytes.Buffer
+	zip := gzip.NewWriter(&bomb)
+	zip.Write(bytes.Repeat([]byte(" "), 50<<20))
+	zip.Close()
+	src, srv := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(bomb.Bytes())
+	})
+	lent, err := newSource(srv.URL, srv.Client()) // its transport would inflate on its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, src := range map[string]*source{"own": src, "lent": lent} {
+		if _, err := src.fetch(t.Context(), false); !errors.Is(err, errRejected) || !strings.Contains(err.Error(), "compressed") {
+			t.Errorf("%s: got %v, want it rejected as compressed", name, err)
+		}
+	}
+}
+
+func TestD5Redirect(t *testing.T) {
+	t.Parallel()
+	var followed atomic.Int64
+	_, target := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		followed.Add(1)
+		fmt.Fprint(w, document(key("evil", 1)))
+	})
+	for _, code := range []int{300, 301, 302, 303, 304, 307, 308} {
+		_, srv := server(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/" {
+				followed.Add(1)
+			}
+			w.Header().Set("Location", target.URL)
+			w.WriteHeader(code)
+		})
+		lender := srv.Client() // which follows by default
+		src, err := newSource(srv.URL+"/", lender)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := src.fetch(t.Context(), false); !errors.Is(err, errRedirect) || strings.Contains(err.Error(), target.URL) {
+			t.Errorf("%d: got %v, want a redirect that is not followed", code, err)
+		}
+	}
+	if n := followed.Load(); n != 0 {
+		t.Errorf("got %d requests after redirects, want none", n)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{201, 204, 206, 400, 401, 403, 404, 429, 500, 503} {
+		src, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(code)
+			if code != http.StatusNoContent {
+				fmt.Fprint(w, document(key("a", 1)))
+			}
+		})
+		if _, err := src.fetch(t.Context(), false); !errors.Is(err, errStatus) || !strings.Contains(err.Error(), strconv.Itoa(code)) {
+			t.Errorf("%d: got %v, want the status", code, err)
+		}
+	}
+}
+
+func TestLargeHeader(t *testing.T) {
+	t.Parallel()
+	src, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X", strings.Repeat("x", 2*maxHeaderBytes))
+		fmt.Fprint(w, document(key("a", 1)))
+	})
+	if _, err := src.fetch(t.Context(), false); err == nil || errors.Is(err, errRejected) {
+		t.Errorf("got %v, want the header refused", err)
+	}
+}
+
+// TestD3Dripping: the limit of three seconds holds for the whole answer, with the
+// package's own transport on an in-memory connection.
+func TestD3Dripping(t *testing.T) {
+	t.Parallel()
+	for name, reply := range map[string]string{
+		"no answer":       "",
+		"dripping header": "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100),
+		"dripping body":   "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat(" ", 100),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			src, err := newSource("http://127.0.0.1/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			src.client.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go drip(theirs, reply)
+				return ours, nil
+			}
+			before := time.Now()
+			_, err = src.fetch(t.Context(), false)
+			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errRejected) {
+				t.Errorf("%s: got %v, want the deadline", name, err)
+			}
+			if d := time.Since(before); d != fetchTimeout {
+				t.Errorf("%s: took %v, want %v", name, d, fetchTimeout)
+			}
+		})
+	}
+}
+
+// drip awaits the request and sends a byte each 100 ms, until the other end closes.
+func drip(conn net.Conn, reply string) {
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, 1024)); err != nil {
+		return
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for buf := make([]byte, 1024); ; {
+			if _, err := conn.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	for i := range len(reply) {
+		if _, err := conn.Write([]byte(reply[i : i+1])); err != nil {
+			break
+		}
+		if i > 20 {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-gone:
+			}
+		}
+	}
+	<-gone
+}
+
+func TestURL(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://issuer.test/jwks.json":   "",
+		"HTTPS://issuer.test:8443/x?y=z":  "",
+		"http://127.0.0.1:9229/x":         "",
+		"http://127.8.9.1/x":              "",
+		"http://[::1]:80/x":               "",
+		"http://localhost:9229/x":         "",
+		"http://issuer.test/jwks.json":    "https wanted",
+		"http://127.0.0.1.evil.test/x":    "https wanted",
+		"http://localhost.evil.test/x":    "https wanted",
+		"http://10.0.0.1/x":               "https wanted",
+		"http://169.254.169.254/x":        "https wanted",
+		"http://0.0.0.0/x":                "https wanted",
+		"http://2130706433/x":             "https wanted",
+		"ftp://issuer.test/x":             "https wanted",
+		"file:///etc/passwd":              "a host",
+		"//issuer.test/x":                 "https wanted",
+		"issuer.test/x":                   "a host",
+		"":                                "a host",
+		"https://":                        "a host",
+		"https://:443/x":                  "a host",
+		"https://issuer.test/x#y":         "no fragment",
+		"https://u:s3cret@issuer.test/":   "user information",
+		"http://127.0.0.1@issuer.test/":   "user information",
+		"https://u:s3cret@issuer.test:x/": "cannot be parsed",
+		"https://issuer.test/s3cret\x7f":  "cannot be parsed",
+		"https:issuer.test":               "a host",
+	} {
+		s, err := New(t.Context(), Config{URL: url, Client: &http.Client{Transport: serve(document(key("a", 1)))}})
+		if want == "" {
+			if err != nil {
+				t.Errorf("%q: got %v, want no error", url, err)
+				continue
+			}
+			s.Close()
+			continue
+		}
+		if !errors.Is(err, errURL) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", url, err, want)
+		}
+		if strings.Contains(fmt.Sprint(err), "s3cret") {
+			t.Errorf("%q: the error shows the password", url)
+		}
+	}
+}

@@ -1,0 +1,434 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/scopeauth/scopeauth/interceptors/internal/jose"
+)
+
+// TestUnknownKid walks through the rule: a start-up fetch is not final, a fetch for
+// a kid is, for ten seconds.
+func TestUnknownKid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1)), `ETag: "1"`))
+		wantFetches(t, s, e, 1, 0)
+		wantError(t, s, "b", ErrUnknownKey, 0)
+		wantFetches(t, s, e, 2, 1)
+		e.set(serve(document(key("a", 1), key("b", 2))))
+		sleep(minRefetch - time.Nanosecond)
+		wantError(t, s, "b", ErrUnknownKey, 0)
+		wantError(t, s, "c", ErrUnknownKey, 0)
+		wantFetches(t, s, e, 2, 1)
+		sleep(time.Nanosecond)
+		wantKey(t, s, "b")
+		wantKey(t, s, "a")
+		wantFetches(t, s, e, 3, 2)
+
+		for i, r := range e.requests() {
+			want := ""
+			if i > 0 {
+				want = "no-cache"
+			}
+			if got := r.header.Get("Cache-Control"); got != want {
+				t.Errorf("request %d: got Cache-Control %q, want %q", i, got, want)
+			}
+			if got := r.header.Get("If-None-Match"); got != "" {
+				t.Errorf("request %d: got If-None-Match %q, want none: it was forced", i, got)
+			}
+		}
+	})
+}
+
+// TestTimerFetchIsNotFinal: also a timer's fetch a moment ago makes no kid unknown.
+func TestTimerFetchIsNotFinal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1)), "Cache-Control: max-age=60"))
+		for e.count() < 2 {
+			sleep(time.Second)
+		}
+		wantFetches(t, s, e, 2, 0)
+		e.set(serve(document(key("a", 1), key("b", 2))))
+		wantKey(t, s, "b")
+		wantFetches(t, s, e, 3, 1)
+	})
+}
+
+func TestB15ImpossibleKid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1), key(strings.Repeat("k", 256), 2))))
+		for _, kid := range []string{"", strings.Repeat("k", 257), strings.Repeat("k", 64<<10)} {
+			wantError(t, s, kid, ErrUnknownKey, 0)
+		}
+		wantKey(t, s, strings.Repeat("k", 256))
+		wantFetches(t, s, e, 1, 0)
+		for _, kid := range []string{"../../x", "\x00", "https://evil.test/", "\u0430"} { // the last is a Cyrillic a
+			wantError(t, s, kid, ErrUnknownKey, 0)
+		}
+		wantFetches(t, s, e, 2, 1)
+	})
+}
+
+// TestWait: a caller waits two seconds at most, or as long as its context.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		e.set(hang)
+		var callers sync.WaitGroup
+		callers.Go(func() { wantError(t, s, "b", ErrUnavailable, maxWait) })
+		callers.Go(func() { wantError(t, s, "c", errTooSlow, maxWait) })
+		callers.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			before := time.Now()
+			if _, err := s.Key(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknownKey) {
+				t.Errorf("got %v, want the context's error", err)
+			}
+			if d := time.Since(before); d != time.Second {
+				t.Errorf("waited %v, want a second", d)
+			}
+		})
+		callers.Wait()
+		wantFetches(t, s, e, 2, 1)
+		if n := s.Stats().Waiters; n != 0 {
+			t.Errorf("got %d waiters, want none", n)
+		}
+	})
+}
+
+func TestD14KeyAddedByTimer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var changes []string
+		s, e := start(t, Config{OnRotate: func(added, removed []string) {
+			changes = append(changes, fmt.Sprint(added, removed))
+		}}, serve(document(key("a", 1))))
+		old, _ := s.Lookup("a")
+		generation := s.Generation()
+		sleep(17 * time.Minute)
+		if s.Generation() != generation || len(changes) != 0 {
+			t.Errorf("the same document: got generation %d, changes %v", s.Generation(), changes)
+		}
+		e.set(serve(document(key("c", 3), key("b", 2), key("a", 1))))
+		sleep(17 * time.Minute)
+		wantKey(t, s, "b")
+		if k, _ := s.Lookup("a"); k != old {
+			t.Error("the old key has another pointer, want tokens that were verified with it to stay so")
+		}
+		if s.Generation() != generation+1 || fmt.Sprint(changes) != "[[b c] []]" {
+			t.Errorf("got generation %d, changes %v, want one more and b, c added", s.Generation(), changes)
+		}
+		wantFetches(t, s, e, 3, 0)
+	})
+}
+
+func TestD15KeyRemoved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var changes []string
+		s, e := start(t, Config{OnRotate: func(added, removed []string) {
+			changes = append(changes, fmt.Sprint(added, removed))
+		}}, serve(document(key("a", 1), key("b", 2))))
+		generation := s.Generation()
+		e.set(serve(document(key("b", 2))))
+		wantKey(t, s, "a")
+		sleep(17 * time.Minute)
+		if _, ok := s.Lookup("a"); ok {
+			t.Error("the removed key is still there, want the set replaced, not merged")
+		}
+		wantError(t, s, "a", ErrUnknownKey, 0)
+		wantKey(t, s, "b")
+		if s.Generation() != generation+1 || fmt.Sprint(changes) != "[[] [a]]" {
+			t.Errorf("got generation %d, changes %v, want one more and a removed", s.Generation(), changes)
+		}
+	})
+}
+
+func TestD13KidReused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var changes []string
+		s, e := start(t, Config{OnRotate: func(added, removed []string) {
+			changes = append(changes, fmt.Sprint(added, removed))
+		}}, serve(document(key("a", 1))))
+		old, _ := s.Lookup("a")
+		generation := s.Generation()
+		e.set(serve(document(key("a", 2))))
+		sleep(17 * time.Minute)
+		if k, ok := s.Lookup("a"); !ok || k == old || k.Fingerprint() == old.Fingerprint() {
+			t.Error("the old material is still there")
+		}
+		if s.Generation() != generation+1 || fmt.Sprint(changes) != "[[a] [a]]" {
+			t.Errorf("got generation %d, changes %v, want one more and a in both lists", s.Generation(), changes)
+		}
+	})
+}
+
+// TestD16Rotation: many callers of a new kid share one fetch, callers of the old
+// one notice nothing.
+func TestD16Rotation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("old", 1))))
+		e.set(slow(100*time.Millisecond, serve(document(key("old", 1), key("new", 2)))))
+		var callers sync.WaitGroup
+		for range maxWaiters {
+			callers.Go(func() {
+				before := time.Now()
+				if k, err := s.Key(t.Context(), "new"); err != nil || k.ID() != "new" {
+					t.Errorf("got %v, %v, want the new key", k, err)
+				}
+				if d := time.Since(before); d != 100*time.Millisecond {
+					t.Errorf("waited %v, want one fetch", d)
+				}
+			})
+		}
+		for range 1000 {
+			wantKey(t, s, "old")
+		}
+		callers.Wait()
+		wantFetches(t, s, e, 2, 1)
+	})
+}
+
+// TestD17UnknownKidFlood: ten thousand invented kids a second cause a request in
+// ten seconds.
+func TestD17UnknownKidFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		for i := range 10_000 {
+			if _, err := s.Key(t.Context(), fmt.Sprint("invented", i)); !errors.Is(err, ErrUnknownKey) {
+				t.Fatalf("got %v, want unknown", err)
+			}
+			time.Sleep(3 * time.Millisecond) // 30 seconds in all
+		}
+		wantFetches(t, s, e, 4, 3)
+		wantKey(t, s, "a")
+	})
+}
+
+func TestD17Waiters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		e.set(slow(time.Second, serve(document(key("a", 1)))))
+		var callers sync.WaitGroup
+		for i := range maxWaiters {
+			callers.Go(func() { wantError(t, s, name(int64(i)), ErrUnknownKey, time.Second) })
+		}
+		settle()
+		if n := s.Stats().Waiters; n != maxWaiters {
+			t.Errorf("got %d waiters, want %d", n, maxWaiters)
+		}
+		wantError(t, s, "one more", errCrowded, 0)
+		wantError(t, s, "one more", ErrUnavailable, 0)
+		wantKey(t, s, "a")
+		callers.Wait()
+		wantFetches(t, s, e, 2, 1)
+		sleep(minRefetch)
+		wantError(t, s, "again", ErrUnknownKey, time.Second) // the places are free
+	})
+}
+
+// TestD18KnownKid: whoever has a known kid causes no request.
+func TestD18KnownKid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		for range 10_000 {
+			wantKey(t, s, "a")
+		}
+		sleep(time.Minute)
+		wantFetches(t, s, e, 1, 0)
+	})
+}
+
+// TestD19UnknownKidsWhileDown: the back-off rules, not the strangers.
+func TestD19UnknownKidsWhileDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		e.set(down)
+		wantError(t, s, "b", errStatus, 0)
+		wantFetches(t, s, e, 2, 1)
+		for range 600 {
+			wantError(t, s, "b", ErrUnavailable, 0)
+			wantKey(t, s, "a")
+			time.Sleep(time.Second)
+		}
+		if n := s.Stats().KidFetches; n != 1 {
+			t.Errorf("got %d fetches for a kid, want the first one only", n)
+		}
+		e.set(serve(document(key("a", 1), key("b", 2))))
+		sleep(maxBackoff)
+		wantKey(t, s, "b")
+		if n := s.Stats().KidFetches; n != 1 {
+			t.Errorf("got %d fetches for a kid, want the retry to bring the key", n)
+		}
+	})
+}
+
+// TestD19FinalBeforeBackoff: the current answer for a kid comes first in the rule,
+// whatever happened since.
+func TestD19FinalBeforeBackoff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := start(t, Config{}, serve(document(key("a", 1))))
+		wantError(t, s, "b", ErrUnknownKey, 0)
+		s.mu.Lock()
+		s.fault = errStatus
+		s.mu.Unlock()
+		wantError(t, s, "b", ErrUnknownKey, 0)
+		sleep(minRefetch)
+		wantError(t, s, "b", ErrUnavailable, 0)
+	})
+}
+
+func TestD20FirstWaiterLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		e.set(slow(time.Second, serve(document(key("a", 1), key("b", 2)))))
+		ctx, leave := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if _, err := s.Key(ctx, "b"); !errors.Is(err, context.Canceled) {
+				t.Errorf("the first: got %v, want its context's error", err)
+			}
+		})
+		settle()
+		callers.Go(func() {
+			if _, err := s.Key(t.Context(), "b"); err != nil {
+				t.Errorf("the second: got %v, want the key", err)
+			}
+		})
+		settle()
+		leave()
+		callers.Wait()
+		wantFetches(t, s, e, 2, 1)
+		wantKey(t, s, "b")
+	})
+}
+
+// TestD20AllLeave: the fetch goes on even then.
+func TestD20AllLeave(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		e.set(slow(time.Second, serve(document(key("a", 1), key("b", 2)))))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := s.Key(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+		sleep(time.Second)
+		wantKey(t, s, "b")
+		wantFetches(t, s, e, 2, 1)
+	})
+}
+
+// duringTimerFetch starts a timer fetch of one second's length that will bring doc,
+// and returns while it runs. The fetch after it brings then.
+func duringTimerFetch(t *testing.T, doc, then string) (*Set, *endpoint) {
+	t.Helper()
+	s, e := start(t, Config{}, serve(document(key("a", 1)), "Cache-Control: max-age=60"))
+	n := 0
+	e.set(func(r *http.Request) (*http.Response, error) {
+		if n++; n == 1 {
+			return slow(time.Second, serve(doc))(r)
+		}
+		return serve(then)(r)
+	})
+	for e.count() < 2 {
+		sleep(100 * time.Millisecond)
+	}
+	return s, e
+}
+
+// TestKidDuringTimerFetch: the timer's answer was asked for before the question, so
+// another fetch follows for the kid that it does not bring.
+func TestKidDuringTimerFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := duringTimerFetch(t, document(key("a", 1)), document(key("a", 1), key("b", 2)))
+		if k, err := s.Key(t.Context(), "b"); err != nil || k.ID() != "b" {
+			t.Errorf("got %v, %v, want the key of the second fetch", k, err)
+		}
+		wantFetches(t, s, e, 3, 1)
+	})
+}
+
+// TestKidFromTimerFetch: the timer's answer serves if it brings the key, and no
+// other fetch follows.
+func TestKidFromTimerFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := duringTimerFetch(t, document(key("a", 1), key("b", 2)), "never")
+		if k, err := s.Key(t.Context(), "b"); err != nil || k.ID() != "b" {
+			t.Errorf("got %v, %v, want the key of the timer's fetch", k, err)
+		}
+		settle()
+		wantFetches(t, s, e, 2, 0)
+	})
+}
+
+// TestKidDuringFailingTimerFetch: a failure begins a back-off, so whoever waits is
+// told at once.
+func TestKidDuringFailingTimerFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := duringTimerFetch(t, "<html>", document(key("a", 1)))
+		if _, err := s.Key(t.Context(), "b"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, jose.ErrKeySet) {
+			t.Errorf("got %v, want unavailable and the cause", err)
+		}
+		wantFetches(t, s, e, 2, 0)
+		sleep(time.Second)
+		wantState(t, s, StateFresh)
+		wantFetches(t, s, e, 3, 0)
+	})
+}
+
+// TestD21OwnSet: a kid is looked up in its issuer's own set.
+func TestD21OwnSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		one, _ := start(t, Config{}, serve(document(key("same", 1), key("one", 2))))
+		two, _ := start(t, Config{}, serve(document(key("same", 3))))
+		a, _ := one.Lookup("same")
+		b, _ := two.Lookup("same")
+		if a.Fingerprint() == b.Fingerprint() {
+			t.Error("two issuers share a key")
+		}
+		wantError(t, two, "one", ErrUnknownKey, 0)
+	})
+}
+
+// TestD22Monotonic: the times that decide have their monotonic reading.
+func TestD22Monotonic(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t, Config{}, serve(document(key("a", 1))))
+	if _, err := s.Key(t.Context(), "b"); !errors.Is(err, ErrUnknownKey) {
+		t.Fatal(err)
+	}
+	snap := s.current.Load()
+	for name, at := range map[string]time.Time{"fetchedAt": snap.fetchedAt, "askedAt": snap.askedAt} {
+		if !strings.Contains(at.String(), " m=") {
+			t.Errorf("%s has no monotonic reading", name)
+		}
+	}
+}

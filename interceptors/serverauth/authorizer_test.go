@@ -1,0 +1,507 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
+	"github.com/scopeauth/scopeauth/interceptors/policy"
+	"github.com/scopeauth/scopeauth/interceptors/serverauth"
+)
+
+// Every kind of call: a refused one never reaches its handler, an allowed one
+// reaches it with the caller in the context.
+func TestKindsOfCall(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	readOnly, both := l.issuer.good(), l.issuer.token(goodHeader, with("scope", `"demo/read.file demo/write.file"`))
+	for _, row := range []struct {
+		method, token string
+		code          codes.Code
+	}{
+		{whoAmI, readOnly, ok},
+		{readFile, readOnly, ok},
+		{deleteFile, readOnly, p},
+		{writeFile, readOnly, p},
+		{appendFile, readOnly, p},
+		{deleteFile, both, ok},
+		{writeFile, both, ok},
+		{appendFile, both, ok},
+		{readFile, "", u},
+		{writeFile, "", u},
+		{appendFile, "", u},
+	} {
+		var headers []header
+		if row.token != "" {
+			headers = append(headers, bearer(row.token))
+		}
+		before := l.files.ran.Load()
+		got := l.call(t, row.method, headers...)
+		if got.code != row.code {
+			t.Errorf("%s: got %v %s, want %v", row.method, got.code, got.message, row.code)
+		}
+		if ran := l.files.ran.Load() != before; ran != (row.code == ok) {
+			t.Errorf("%s: the handler ran: %v, want %v", row.method, ran, row.code == ok)
+		}
+		if row.code != ok {
+			continue
+		}
+		if caller := l.files.caller.Load(); caller == nil || caller.ClientID() != clientID {
+			t.Errorf("%s: the handler saw the caller %v, want the client %s", row.method, caller, clientID)
+		}
+	}
+}
+
+func TestPublicMethodReadsNoToken(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	for name, headers := range map[string][]header{
+		"no token":    nil,
+		"good token":  {bearer(l.issuer.good())},
+		"junk":        {bearer("junk")},
+		"other one":   {{"authorization", "Basic eDp5"}},
+		"two of them": {bearer("a"), bearer("b")},
+	} {
+		if got := l.call(t, version, headers...); got.code != ok {
+			t.Errorf("%s: got %v %s, want OK", name, got.code, got.message)
+		}
+		if caller := l.files.caller.Load(); caller != nil {
+			t.Errorf("%s: the handler of a public method saw the caller %v", name, caller.ClientID())
+		}
+	}
+}
+
+// A caller in the context of a public method can only come from somewhere that
+// verified nothing.
+func TestPublicMethodHidesCallers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	ctx := serverauth.ContextWithPrincipal(t.Context(), serverauth.NewPrincipal(serverauth.PrincipalSpec{ClientID: "somebody"}))
+	seen := false
+	_, err := l.auth.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: version},
+		func(ctx context.Context, _ any) (any, error) {
+			_, seen = serverauth.PrincipalFromContext(ctx)
+			return struct{}{}, nil
+		})
+	if err != nil || seen {
+		t.Errorf("got error %v and a caller: %v, want neither", err, seen)
+	}
+}
+
+func TestInsufficientScopeTellsWhatIsNeeded(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	for _, row := range []struct{ method, scope, message, challenge, required, granted string }{
+		{
+			deleteFile, "demo/read.file", deleteFile + " needs demo/write.file; the token has demo/read.file",
+			`Bearer error="insufficient_scope", scope="demo/write.file"`, "demo/write.file", "demo/read.file",
+		},
+		{
+			statFile, "", statFile + " needs demo/read.file or demo/write.file; the token has no scope",
+			`Bearer error="insufficient_scope", scope="demo/read.file"`, "demo/read.file | demo/write.file", "",
+		},
+		{
+			appendFile, "a/b c/d", appendFile + " needs demo/read.file and demo/write.file; the token has a/b c/d",
+			`Bearer error="insufficient_scope", scope="demo/read.file demo/write.file"`, "demo/read.file demo/write.file", "a/b c/d",
+		},
+	} {
+		got := l.call(t, row.method, bearer(l.issuer.token(goodHeader, with("scope", fmt.Sprintf("%q", row.scope)))))
+		if got.message != row.message {
+			t.Errorf("message: got %q, want %q", got.message, row.message)
+		}
+		if !slices.Equal(got.challenge, []string{row.challenge}) {
+			t.Errorf("challenge: got %q, want %q", got.challenge, row.challenge)
+		}
+		if got.metadata["required"] != row.required || got.metadata["granted"] != row.granted {
+			t.Errorf("metadata: got %v, want required %q and granted %q", got.metadata, row.required, row.granted)
+		}
+	}
+	log := l.log.String()
+	for _, want := range []string{"refused INSUFFICIENT_SCOPE", "required=demo/write.file", "granted=demo/read.file", "client_id=" + clientID, "AllowedOAuthScopes"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+}
+
+// handMade is a service without a descriptor.
+var handMade = grpc.ServiceDesc{
+	ServiceName: "acme.Hand",
+	HandlerType: (*any)(nil),
+	Methods: []grpc.MethodDesc{{
+		MethodName: "Do",
+		Handler: func(_ any, ctx context.Context, _ func(any) error, icpt grpc.UnaryServerInterceptor) (any, error) {
+			return icpt(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/acme.Hand/Do"}, func(context.Context, any) (any, error) {
+				return nil, errors.New("the handler ran")
+			})
+		},
+	}},
+}
+
+func TestMethodsWithoutARule(t *testing.T) {
+	t.Parallel()
+	ran := false
+	l := newLab(t, setup{
+		unsafe: true,
+		register: func(s *grpc.Server) {
+			healthpb.RegisterHealthServer(s, health.NewServer())
+			reflection.Register(s)
+			s.RegisterService(&handMade, nil)
+		},
+		server: []grpc.ServerOption{grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+			ran = true
+			return nil
+		})},
+	})
+	for _, row := range []struct {
+		method string
+		fine   serverauth.Reason
+	}{
+		{"/grpc.health.v1.Health/Check", serverauth.ReasonMethodNotAnnotated},
+		{"/grpc.health.v1.Health/Watch", serverauth.ReasonMethodNotAnnotated},
+		{"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", serverauth.ReasonMethodNotAnnotated},
+		{"/acme.Hand/Do", serverauth.ReasonMethodNotAllowed},
+		{"/acme.Unknown/Do", serverauth.ReasonMethodNotAllowed},
+		{"//demo.files.v1.FileReadService/Version", serverauth.ReasonMethodNotAllowed},
+		{"/demo.files.v1.FileReadService/Version/", serverauth.ReasonMethodNotAllowed},
+		{"/demo.files.v1.FileReadService/version", serverauth.ReasonMethodNotAllowed},
+	} {
+		got := l.call(t, row.method, bearer(l.issuer.good()))
+		if got.code != p || got.reason != row.fine {
+			t.Errorf("%s with a good token: got %v %s, want PERMISSION_DENIED %s", row.method, got.code, got.reason, row.fine)
+		}
+		// A stranger learns nothing about which methods there are.
+		got = l.call(t, row.method)
+		if got.code != u || got.reason != serverauth.ReasonTokenMissing {
+			t.Errorf("%s without a token: got %v %s, want UNAUTHENTICATED TOKEN_MISSING", row.method, got.code, got.reason)
+		}
+	}
+	if ran {
+		t.Error("the handler of unknown services ran")
+	}
+}
+
+func TestUnknownMethodIsGRPCsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	if got := l.call(t, "/demo.files.v1.FileReadService/Nope", bearer(l.issuer.good())); got.code != codes.Unimplemented {
+		t.Errorf("got %v, want UNIMPLEMENTED", got.code)
+	}
+}
+
+func TestPublicHealth(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{
+		options:  []serverauth.Option{serverauth.PublicHealth()},
+		register: func(s *grpc.Server) { healthpb.RegisterHealthServer(s, health.NewServer()) },
+	})
+	if got := l.call(t, "/grpc.health.v1.Health/Check"); got.code != ok {
+		t.Errorf("Check without a token: got %v %s, want OK", got.code, got.message)
+	}
+	if got := l.call(t, whoAmI); got.code != u {
+		t.Errorf("another method without a token: got %v, want UNAUTHENTICATED", got.code)
+	}
+}
+
+func TestRequirePrincipal(t *testing.T) {
+	t.Parallel()
+	_, err := serverauth.RequirePrincipal(t.Context())
+	if refusal, isError := errors.AsType[*serverauth.Error](err); !isError || refusal.Code() != u {
+		t.Errorf("without a caller: got %v, want an UNAUTHENTICATED *Error", err)
+	}
+	caller := serverauth.NewPrincipal(serverauth.PrincipalSpec{ClientID: "billing", Scopes: []string{"demo/read.file"}})
+	got, err := serverauth.RequirePrincipal(serverauth.ContextWithPrincipal(t.Context(), caller))
+	if err != nil || got != caller {
+		t.Errorf("with a caller: got %v, %v", got, err)
+	}
+}
+
+func TestPrincipalOfACall(t *testing.T) {
+	t.Parallel()
+	clients := serverauth.NamedClients(map[string]string{"billing": clientID})
+	l := newLab(t, setup{clients: &clients})
+	if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("scope", `"b/x a/y b/x"`, "team", `{"name":"blue"}`)))); got.code != ok {
+		t.Fatalf("got %v %s", got.code, got.message)
+	}
+	caller := l.files.caller.Load()
+	for what, pair := range map[string][2]any{
+		"ClientID":   {caller.ClientID(), clientID},
+		"ClientName": {caller.ClientName(), "billing"},
+		"Issuer":     {caller.Issuer(), issuerURL},
+		"TokenID":    {caller.TokenID(), "8dcf56f9-0000-4000-8000-000000000000"},
+		"Scopes":     {fmt.Sprint(caller.Scopes()), "[b/x a/y]"},
+		"HasScope":   {caller.HasScope("a/y"), true},
+		"no scope":   {caller.HasScope("a/"), false},
+		"IssuedAt":   {caller.IssuedAt().Unix(), int64(tokenIssued)},
+		"ExpiresAt":  {caller.ExpiresAt().Unix(), int64(tokenIssued + 3600)},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s: got %v, want %v", what, pair[0], pair[1])
+		}
+	}
+	team, found := caller.Claim("team")
+	if object, isObject := team.(map[string]any); !found || !isObject || object["name"] != "blue" {
+		t.Errorf("Claim(team): got %v, %v", team, found)
+	}
+	if _, found := caller.Claim("Team"); found {
+		t.Error("Claim folds the case of names")
+	}
+	caller.Scopes()[0] = "changed"
+	if caller.HasScope("changed") {
+		t.Error("the principal can be changed through Scopes")
+	}
+}
+
+// AuthFunc makes the same decisions behind go-grpc-middleware's interceptors.
+func TestAuthFunc(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	server, client := tlsConfigs(t)
+	f := &files{}
+	srv := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(server)),
+		grpc.ChainUnaryInterceptor(auth.UnaryServerInterceptor(l.auth.AuthFunc())),
+		grpc.ChainStreamInterceptor(auth.StreamServerInterceptor(l.auth.AuthFunc())),
+	)
+	filesv1.RegisterFileReadServiceServer(srv, f)
+	filesv1.RegisterFileWriteServiceServer(srv, f)
+	lis := listen(t)
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(lis) }()
+	t.Cleanup(func() { srv.Stop(); <-done })
+	for _, row := range []struct {
+		method string
+		token  string
+		code   codes.Code
+	}{
+		{whoAmI, l.issuer.good(), ok},
+		{readFile, l.issuer.good(), ok},
+		{deleteFile, l.issuer.good(), p},
+		{writeFile, l.issuer.good(), p},
+		{whoAmI, "junk", u},
+	} {
+		if got := exchange(t, lis.Addr().String(), client, row.method, []header{bearer(row.token)}, frame(nil)); got.code != row.code {
+			t.Errorf("%s: got %v %s, want %v", row.method, got.code, got.message, row.code)
+		}
+	}
+	if _, err := l.auth.AuthFunc()(t.Context()); status.Code(err) != p {
+		t.Errorf("outside of a call: got %v, want PERMISSION_DENIED", err)
+	}
+}
+
+// stubVerifier stands for a TokenVerifier of the user's own.
+type stubVerifier func(ctx context.Context, token string) (*serverauth.Principal, error)
+
+func (f stubVerifier) Verify(ctx context.Context, token string) (*serverauth.Principal, error) {
+	return f(ctx, token)
+}
+
+func TestCustomVerifier(t *testing.T) {
+	t.Parallel()
+	rules, err := policy.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, row := range []struct {
+		name   string
+		ctx    context.Context
+		value  string
+		verify stubVerifier
+		code   codes.Code
+		fine   serverauth.Reason
+		wire   string
+	}{
+		{
+			name: "its own refusal", value: "Bearer t", code: u, fine: serverauth.ReasonTokenRevoked, wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) {
+				return nil, serverauth.NewError(serverauth.ReasonTokenRevoked, errors.New("on the list"))
+			},
+		},
+		{
+			name: "a reason that does not exist", value: "Bearer t", code: u, fine: "NO_SUCH_REASON", wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) {
+				return nil, serverauth.NewError("NO_SUCH_REASON", nil)
+			},
+		},
+		{
+			name: "any other error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) {
+				return nil, status.Error(codes.OK, "an error that says OK")
+			},
+		},
+		{
+			name: "neither principal nor error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, nil },
+		},
+		{
+			name: "the caller has gone", ctx: cancelled, value: "Bearer t", code: codes.Canceled, fine: serverauth.ReasonKeysUnavailable, wire: "KEYS_UNAVAILABLE",
+			verify: func(ctx context.Context, _ string) (*serverauth.Principal, error) { return nil, ctx.Err() },
+		},
+		{name: "never sees strange bytes", value: "Bearer a\"b", code: u, fine: serverauth.ReasonTokenMalformed, wire: "TOKEN_MALFORMED", verify: noVerifier(t)},
+		{name: "never sees an empty token", value: "Bearer   ", code: u, fine: serverauth.ReasonTokenMalformed, wire: "TOKEN_MALFORMED", verify: noVerifier(t)},
+		{name: "never sees a long token", value: "Bearer " + strings.Repeat("a", 8193), code: u, fine: serverauth.ReasonTokenTooLarge, wire: "TOKEN_TOO_LARGE", verify: noVerifier(t)},
+	} {
+		a, err := serverauth.New(row.verify, rules, serverauth.AllowInsecureTransport("no connection in this test"), serverauth.WithLogger(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := row.ctx
+		if ctx == nil {
+			ctx = t.Context()
+		}
+		ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", row.value))
+		_, err = a.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: whoAmI}, func(context.Context, any) (any, error) {
+			t.Errorf("%s: the handler ran", row.name)
+			return nil, nil
+		})
+		refusal, isError := errors.AsType[*serverauth.Error](err)
+		if !isError || refusal.Code() != row.code || refusal.Reason() != row.fine {
+			t.Errorf("%s: got %v, want %v %s", row.name, err, row.code, row.fine)
+			continue
+		}
+		if st := refusal.GRPCStatus(); st.Code() != row.code || len(st.Details()) != 1 || !strings.Contains(fmt.Sprint(st.Details()[0]), row.wire) {
+			t.Errorf("%s: status %v with %v, want the wire reason %s", row.name, st, st.Details(), row.wire)
+		}
+	}
+}
+
+func noVerifier(t *testing.T) stubVerifier {
+	t.Helper()
+	return func(context.Context, string) (*serverauth.Principal, error) {
+		t.Error("the verifier was asked")
+		return nil, errors.New("no")
+	}
+}
+
+// What goes over the wire does not depend on the cause, even if an interceptor wraps
+// the error and so makes gRPC use its text.
+func TestErrorHidesItsCause(t *testing.T) {
+	t.Parallel()
+	refusal := serverauth.NewError(serverauth.ReasonIssuerMismatch, errors.New("secret details"))
+	wrapped := fmt.Errorf("interceptor: %w", refusal)
+	for _, text := range []string{refusal.Error(), refusal.GRPCStatus().Message(), status.Convert(wrapped).Message(), fmt.Sprintf("%v %+v", refusal, wrapped)} {
+		if strings.Contains(text, "secret") || strings.Contains(text, "ISSUER") {
+			t.Errorf("got %q: it tells the cause", text)
+		}
+	}
+	if errors.Unwrap(refusal) == nil || status.Code(wrapped) != u {
+		t.Error("the server's own code cannot get at the cause or the code")
+	}
+}
+
+func TestKeysUnavailable(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	l.issuer.down.Store(true)
+	unknown := l.issuer.token(`{"kid":"new","alg":"RS256"}`, goodClaims)
+	got := l.call(t, whoAmI, bearer(unknown))
+	if got.code != codes.Unavailable || got.reason != serverauth.ReasonKeysUnavailable || len(got.challenge) != 0 {
+		t.Errorf("an unknown kid while the key server is down: got %v %s %q, want UNAVAILABLE KEYS_UNAVAILABLE", got.code, got.reason, got.challenge)
+	}
+	if got := l.call(t, whoAmI, bearer(l.issuer.good())); got.code != ok {
+		t.Errorf("a known kid while the key server is down: got %v %s, want OK", got.code, got.message)
+	}
+	if !l.verifier.Ready() {
+		t.Error("Ready: got false with usable keys")
+	}
+}
+
+func TestSeveralIssuersAreKeptApart(t *testing.T) {
+	t.Parallel()
+	other := newTestIssuer(t)
+	other.access, other.stranger = other.stranger, other.access // same kid, other key
+	const otherURL = "https://issuer-cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Other"
+	l := newLab(t, setup{issuers: func(base serverauth.Issuer) []serverauth.Issuer {
+		return []serverauth.Issuer{base, {URL: otherURL, JWKSURL: other.server.URL, Clients: serverauth.Clients("other-client")}}
+	}, verifier: []serverauth.VerifierOption{serverauth.WithHTTPClient(other.server.Client())}})
+	otherClaims := with("iss", `"`+otherURL+`"`, "client_id", `"other-client"`)
+	for _, row := range []struct {
+		name, token string
+		code        codes.Code
+		fine        serverauth.Reason
+	}{
+		{"the first issuer's token", l.issuer.good(), ok, ""},
+		{"the second issuer's token", other.token(goodHeader, otherClaims), ok, ""},
+		{"the second's claims under the first's key", l.issuer.token(goodHeader, otherClaims), u, serverauth.ReasonSignatureInvalid},
+		{"the first's claims under the second's key", other.token(goodHeader, goodClaims), u, serverauth.ReasonSignatureInvalid},
+		{"the first's client from the second issuer", other.token(goodHeader, with("iss", `"`+otherURL+`"`)), p, serverauth.ReasonClientNotAllowed},
+	} {
+		got := l.call(t, whoAmI, bearer(row.token))
+		if got.code != row.code {
+			t.Errorf("%s: got %v %s, want %v", row.name, got.code, got.message, row.code)
+		}
+		if refusal := l.lastRefusal(); row.code != ok && (refusal == nil || refusal.Reason() != row.fine) {
+			t.Errorf("%s: got %v, want %s", row.name, refusal, row.fine)
+		}
+	}
+}
+
+func TestConfiguredAudience(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{issuers: func(base serverauth.Issuer) []serverauth.Issuer {
+		base.Audiences = []string{"https://files.example", "https://more.example"}
+		return []serverauth.Issuer{base}
+	}})
+	for aud, code := range map[string]codes.Code{
+		`"https://files.example"`:               ok,
+		`["https://x", "https://more.example"]`: ok,
+		`"https://files.example/"`:              u,
+		`["https://x"]`:                         u,
+		`[]`:                                    u,
+		`""`:                                    u,
+		``:                                      u,
+		`1`:                                     u,
+		`["https://files.example", 1]`:          u,
+	} {
+		if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("aud", aud)))); got.code != code {
+			t.Errorf("aud %s: got %v %s, want %v", aud, got.code, got.reason, code)
+		}
+	}
+}
+
+func TestLimitsCanBeSet(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{verifier: []serverauth.VerifierOption{serverauth.MaxTokenBytes(20000), serverauth.ClockSkew(0)}})
+	long := l.issuer.token(goodHeader, with("pad", `"`+strings.Repeat("a", 9000)+`"`))
+	if got := l.call(t, whoAmI, bearer(long)); got.code != ok {
+		t.Errorf("a token of %d bytes: got %v %s, want OK", len(long), got.code, got.message)
+	}
+	if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("exp", at(0))))); got.code != u {
+		t.Errorf("a token at its expiry without skew: got %v, want UNAUTHENTICATED", got.code)
+	}
+	if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("exp", at(1))))); got.code != ok {
+		t.Errorf("a token a second before its expiry: got %v %s, want OK", got.code, got.message)
+	}
+}
+
+func ExampleNewPrincipal() {
+	// In a test of a handler: who calls is part of the context.
+	ctx := serverauth.ContextWithPrincipal(context.Background(), serverauth.NewPrincipal(serverauth.PrincipalSpec{
+		ClientID:  "billing",
+		Scopes:    []string{"demo/read.file"},
+		ExpiresAt: time.Unix(1_790_000_000, 0),
+	}))
+	caller, err := serverauth.RequirePrincipal(ctx)
+	fmt.Println(caller.ClientID(), caller.HasScope("demo/read.file"), caller.HasScope("demo/write.file"), err)
+	// Output: billing true false <nil>
+}

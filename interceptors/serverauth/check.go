@@ -1,0 +1,108 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/scopeauth/scopeauth/interceptors/policy"
+)
+
+// Serve checks that every registered method has a sound access rule and then
+// serves, as [grpc.Server.Serve] does. If one has none it closes the listener and
+// returns an error that names all of them and says what to write. Register all
+// services before: gRPC allows no registration afterwards, so the check is complete.
+func (a *Authorizer) Serve(srv *grpc.Server, lis net.Listener) error {
+	if err := a.CheckServer(srv); err != nil {
+		return errors.Join(err, lis.Close())
+	}
+	return srv.Serve(lis)
+}
+
+// CheckServer returns nil if every method of every registered service has a sound
+// access rule, and otherwise one error with all that is missing or wrong
+// (a [policy.CheckError]). [Authorizer.Serve] calls it.
+func (a *Authorizer) CheckServer(srv interface {
+	GetServiceInfo() map[string]grpc.ServiceInfo
+},
+) error {
+	services := srv.GetServiceInfo()
+	names := slices.Sorted(maps.Keys(services))
+	check := &policy.CheckError{}
+	if err := a.policy.Check(names...); err != nil {
+		found, ok := errors.AsType[*policy.CheckError](err)
+		if !ok {
+			return err
+		}
+		check.Faults = slices.Clone(found.Faults)
+	}
+	check.Faults = append(check.Faults, a.undescribed(services, check.Faults)...)
+	if len(check.Faults) == 0 {
+		return nil
+	}
+	check.Faults = foldInfrastructure(check.Faults)
+	return check
+}
+
+// undescribed finds methods that a service was registered with and that its
+// descriptor lacks, such as those of a hand-made grpc.ServiceDesc.
+func (a *Authorizer) undescribed(services map[string]grpc.ServiceInfo, known []policy.Fault) []policy.Fault {
+	var faults []policy.Fault
+	for _, service := range slices.Sorted(maps.Keys(services)) {
+		if slices.ContainsFunc(known, func(f policy.Fault) bool { return f.Service == service && f.Method == "" }) {
+			continue // the service as a whole is at fault already
+		}
+		for _, m := range services[service].Methods {
+			full := "/" + service + "/" + m.Name
+			if _, ok := a.policy.Rule(full); ok {
+				continue
+			}
+			faults = append(faults, policy.Fault{
+				Service: service,
+				Method:  m.Name,
+				Problem: "the method is registered, but the service's descriptor does not have it",
+				Fix:     fmt.Sprintf("register what the code generator made from the .proto file, or give a rule in Go: policy.WithRule(%q, ...)", full),
+			})
+		}
+	}
+	return faults
+}
+
+// foldInfrastructure makes one fault of all missing rules of a service that comes
+// without annotations: nobody can write into its .proto file.
+func foldInfrastructure(faults []policy.Fault) []policy.Fault {
+	var folded []policy.Fault
+	seen := make(map[string]bool)
+	for _, f := range faults {
+		if fix := infrastructureFix(f.Service); fix != "" && f.Problem == policy.NoRule {
+			if seen[f.Service] {
+				continue
+			}
+			seen[f.Service] = true
+			f = policy.Fault{Service: f.Service, Problem: policy.NoRule, Fix: fix}
+		}
+		folded = append(folded, f)
+	}
+	return folded
+}
+
+// infrastructureFix says what to write for services that come without annotations.
+func infrastructureFix(service string) string {
+	switch {
+	case service == healthpb.Health_ServiceDesc.ServiceName:
+		return "add serverauth.PublicHealth()"
+	case strings.HasPrefix(service, "grpc."), strings.HasPrefix(service, "envoy."), strings.HasPrefix(service, "xds."):
+		return fmt.Sprintf("give it a rule in Go: policy.WithRule(%q, policy.AllOf(\"resource-server/scope\")), or do not register it", service)
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,260 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
+	"github.com/scopeauth/scopeauth/interceptors/policy"
+	"github.com/scopeauth/scopeauth/interceptors/serverauth"
+)
+
+// roundTripper is an http.RoundTripper made of a func.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+var errNoNetwork = errors.New("this test may not use the network")
+
+func noNetwork() serverauth.VerifierOption {
+	return serverauth.WithHTTPClient(&http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, errNoNetwork
+	})})
+}
+
+func TestForUserPool(t *testing.T) {
+	t.Parallel()
+	issuer := newTestIssuer(t)
+	var asked string
+	client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		asked = r.URL.String()
+		r = r.Clone(r.Context())
+		r.URL.Host = strings.TrimPrefix(issuer.server.URL, "https://")
+		return issuer.server.Client().Transport.RoundTrip(r)
+	})}
+	a, err := serverauth.ForUserPool(t.Context(), poolID, serverauth.AnyClient(), serverauth.PublicHealth(),
+		serverauth.WithHTTPClient(client), serverauth.WithClock(testNow), serverauth.WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := issuerURL + "/.well-known/jwks.json"; asked != want {
+		t.Errorf("keys were fetched from %s, want %s", asked, want)
+	}
+	for range 2 {
+		if err := a.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+func TestUserPoolIssuers(t *testing.T) {
+	t.Parallel()
+	if got, want := serverauth.UserPool("us-gov-west-1_abcDEF123").URL, "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_abcDEF123"; got != want {
+		t.Errorf("UserPool: got %s, want %s", got, want)
+	}
+	if got, want := serverauth.UserPoolUpdated(poolID).URL, "https://issuer-cognito-idp.eu-central-1.amazonaws.com/"+poolID; got != want {
+		t.Errorf("UserPoolUpdated: got %s, want %s", got, want)
+	}
+}
+
+// A pool of the type UPDATED: its tokens pass, those of the original form do not.
+func TestUpdatedIssuer(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{issuers: func(base serverauth.Issuer) []serverauth.Issuer {
+		base.URL = serverauth.UserPoolUpdated(poolID).URL
+		return []serverauth.Issuer{base}
+	}})
+	updated := l.issuer.token(goodHeader, with("iss", `"https://issuer-cognito-idp.eu-central-1.amazonaws.com/`+poolID+`"`))
+	if got := l.call(t, whoAmI, bearer(updated)); got.code != ok {
+		t.Errorf("the updated form: got %v %s, want OK", got.code, got.message)
+	}
+	if got := l.call(t, whoAmI, bearer(l.issuer.good())); got.code != u {
+		t.Errorf("the original form: got %v, want UNAUTHENTICATED", got.code)
+	}
+	if log := l.log.String(); !strings.Contains(log, "same pool, other issuer form: use UserPool") {
+		t.Errorf("the log gives no hint:\n%s", log)
+	}
+}
+
+// What is missing or wrong is an error of the constructor, before the network is asked.
+func TestConstructorsRefuse(t *testing.T) {
+	t.Parallel()
+	rules, err := policy.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := serverauth.Clients("one")
+	verifier := func(issuers ...serverauth.Issuer) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := serverauth.NewVerifier(ctx, issuers, noNetwork())
+			return err
+		}
+	}
+	issuer := func(url, jwks string) func(context.Context) error {
+		return verifier(serverauth.Issuer{URL: url, JWKSURL: jwks, Clients: one})
+	}
+	pool := func(id string, clients serverauth.ClientSet, opts ...serverauth.Option) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := serverauth.ForUserPool(ctx, id, clients, append(opts, noNetwork())...)
+			return err
+		}
+	}
+	authorizer := func(v serverauth.TokenVerifier, p *policy.Policy, opts ...serverauth.Option) func(context.Context) error {
+		return func(context.Context) error {
+			_, err := serverauth.New(v, p, opts...)
+			return err
+		}
+	}
+	stub := noVerifier(t)
+	for _, row := range []struct {
+		name string
+		make func(context.Context) error
+		want string
+	}{
+		{"no issuer", verifier(), "no issuer"},
+		{"an issuer without a URL", issuer("", ""), "Issuer.URL is empty"},
+		{"plain http", issuer("http://cognito.example/pool", ""), "must be https"},
+		{"keys over plain http", issuer(issuerURL, "http://keys.example/"), "must be https"},
+		{"a slash at the end", issuer(issuerURL+"/", ""), "ends with a slash"},
+		{"a query", issuer(issuerURL+"?x=1", ""), "without user, query or fragment"},
+		{"an upper-case host", issuer("https://COGNITO.example/pool", ""), "lower case"},
+		{"no scheme", issuer("cognito.example", ""), "must be"},
+		{"an issuer twice", verifier(serverauth.Issuer{URL: issuerURL, Clients: one}, serverauth.Issuer{URL: issuerURL, Clients: one}), "given twice"},
+		{"no decision about clients", verifier(serverauth.UserPool(poolID)), "no decision about app clients"},
+		{"a pool id that is none", pool("demo", one), `"demo" does not look like`},
+		{"an empty pool id", pool("", one), "does not look like"},
+		{"a pool id with a host in it", pool("eu-central-1.evil.example/_x", one), "does not look like"},
+		{"a pool id that is too long", pool("eu-central-1_"+strings.Repeat("x", 43), one), "does not look like"},
+		{"a pool without a decision", pool(poolID, serverauth.ClientSet{}), "no decision about app clients"},
+		{"an empty list of clients", pool(poolID, serverauth.Clients()), "Clients() has no client id"},
+		{"an empty client id", pool(poolID, serverauth.Clients("")), "is empty"},
+		{"a client id with a space", pool(poolID, serverauth.Clients("a ")), "spaces around"},
+		{"a client id twice", pool(poolID, serverauth.Clients("a", "a")), "given twice"},
+		{"no named client", pool(poolID, serverauth.NamedClients(nil)), "NamedClients has no client"},
+		{"an empty named client", pool(poolID, serverauth.NamedClients(map[string]string{"billing": ""})), `"billing" is empty`},
+		{"a blank name", pool(poolID, serverauth.NamedClients(map[string]string{" ": "id"})), "blank name"},
+		{"two names for one client", pool(poolID, serverauth.NamedClients(map[string]string{"a": "x", "b": "x"})), "given twice"},
+		{"a nil policy option", pool(poolID, one, serverauth.WithPolicy(nil)), "WithPolicy(nil)"},
+		{"insecure without a reason", pool(poolID, one, serverauth.AllowInsecureTransport(" ")), "needs a reason"},
+		{"a silly skew", pool(poolID, one, serverauth.ClockSkew(time.Hour)), "ClockSkew must be"},
+		{"a negative skew", pool(poolID, one, serverauth.ClockSkew(-1)), "ClockSkew must be"},
+		{"no room for a token", pool(poolID, one, serverauth.MaxTokenBytes(0)), "MaxTokenBytes must be"},
+		{"tokens larger than headers", pool(poolID, one, serverauth.MaxTokenBytes(32<<10+1)), "MaxTokenBytes must be"},
+		{"no verifier", authorizer(nil, rules), "needs a TokenVerifier"},
+		{"a nil verifier", authorizer((*serverauth.Verifier)(nil), rules), "needs a TokenVerifier"},
+		{"no policy", authorizer(stub, nil, serverauth.PublicHealth()), "needs a policy"},
+		{"two policies", authorizer(stub, rules, serverauth.WithPolicy(rules)), "WithPolicy is for ForUserPool"},
+		{"a verifier's option", authorizer(stub, rules, serverauth.ClockSkew(0)), "give it to NewVerifier"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			err := row.make(t.Context())
+			if err == nil || !strings.HasPrefix(err.Error(), "serverauth: ") || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("got %v, want an error of serverauth with %q", err, row.want)
+			}
+			if errors.Is(err, errNoNetwork) {
+				t.Error("the network was asked")
+			}
+		})
+	}
+}
+
+// The first fetch of keys ends after 10 s whatever the caller's context allows.
+func TestStartIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hang := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})}
+		start := time.Now()
+		patient, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := serverauth.ForUserPool(patient, poolID, serverauth.AnyClient(), serverauth.WithHTTPClient(hang), serverauth.WithLogger(nil))
+		if took := time.Since(start); err == nil || took > 10*time.Second {
+			t.Errorf("got %v after %v, want an error within 10 s", err, took)
+		}
+		if !strings.Contains(err.Error(), issuerURL) {
+			t.Errorf("the error does not name the issuer: %v", err)
+		}
+	})
+}
+
+// fakeServer has services as a grpc.Server would report them.
+type fakeServer map[string]grpc.ServiceInfo
+
+func (s fakeServer) GetServiceInfo() map[string]grpc.ServiceInfo { return s }
+
+func TestCheckServer(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	srv := grpc.NewServer()
+	filesv1.RegisterFileReadServiceServer(srv, l.files)
+	if err := l.auth.CheckServer(srv); err != nil {
+		t.Errorf("a server whose methods all have rules: got %v", err)
+	}
+	healthpb.RegisterHealthServer(srv, health.NewServer())
+	reflection.RegisterV1(srv)
+	srv.RegisterService(&handMade, nil)
+	err := l.auth.CheckServer(srv)
+	check, isCheck := errors.AsType[*policy.CheckError](err)
+	if !isCheck {
+		t.Fatalf("got %v, want a *policy.CheckError", err)
+	}
+	for _, want := range []string{
+		"scopeauth: not started",
+		"grpc.health.v1.Health: add serverauth.PublicHealth()",
+		"grpc.reflection.v1.ServerReflection: give it a rule in Go",
+		"acme.Hand",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error lacks %q:\n%v", want, err)
+		}
+	}
+	if len(check.Faults) != 3 {
+		t.Errorf("got %d faults, want one for each of 3 services:\n%v", len(check.Faults), err)
+	}
+}
+
+// A method that was registered and that the descriptor does not have.
+func TestCheckServerFindsUndescribedMethods(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	err := l.auth.CheckServer(fakeServer{"demo.files.v1.FileReadService": {
+		Methods: []grpc.MethodInfo{{Name: "StatFile"}, {Name: "FormatDisk"}},
+	}})
+	if err == nil || !strings.Contains(err.Error(), "demo.files.v1.FileReadService/FormatDisk") || strings.Contains(err.Error(), "StatFile") {
+		t.Errorf("got %v, want an error that names FormatDisk alone", err)
+	}
+}
+
+// Serve does not start, and closes the listener, when a method has no rule.
+func TestServeRefusesToStart(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	srv := grpc.NewServer(l.auth.ServerOptions()...)
+	srv.Stop() // so that a Serve without the check would return, too
+	healthpb.RegisterHealthServer(srv, health.NewServer())
+	lis := listen(t)
+	err := l.auth.Serve(srv, lis)
+	if _, isCheck := errors.AsType[*policy.CheckError](err); !isCheck {
+		t.Fatalf("got %v, want a *policy.CheckError", err)
+	}
+	if _, err := net.Dial("tcp", lis.Addr().String()); err == nil {
+		t.Error("the listener is still open")
+	}
+}

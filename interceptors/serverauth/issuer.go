@@ -1,0 +1,100 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Issuer is a place that tokens may come from, with all that is trusted in them:
+// trust is bound to the issuer, never to a client id alone.
+type Issuer struct {
+	// URL is the exact value of the iss claim. Required; https, or http on loopback.
+	URL string
+	// JWKSURL is where the issuer's keys are. Default: URL + "/.well-known/jwks.json".
+	JWKSURL string
+	// Clients says which app clients may come. Required: see [ClientSet].
+	Clients ClientSet
+	// Audiences, if not empty, asks for a token whose aud claim has one of them.
+	// M2M tokens of Cognito have no aud claim, so leave it empty for them.
+	Audiences []string
+
+	err error // of UserPool and UserPoolUpdated
+}
+
+// userPoolID is Cognito's pattern (CreateUserPool, 55 characters at most), with the
+// region taken apart as AWS's own verifier does it.
+var userPoolID = regexp.MustCompile(`^([a-z]{2}(?:-[a-z]+)+-\d+)_[0-9a-zA-Z]+$`)
+
+const maxUserPoolIDBytes = 55
+
+// UserPool returns the issuer of a user pool in its original form,
+// https://cognito-idp.<region>.amazonaws.com/<id>, which new pools have by default.
+// Clients is still to be set.
+func UserPool(id string) Issuer { return userPool("cognito-idp", id) }
+
+// UserPoolUpdated returns the issuer of a user pool whose IssuerConfiguration type is
+// UPDATED: https://issuer-cognito-idp.<region>.amazonaws.com/<id>. Clients is still
+// to be set.
+func UserPoolUpdated(id string) Issuer { return userPool("issuer-cognito-idp", id) }
+
+func userPool(host, id string) Issuer {
+	m := userPoolID.FindStringSubmatch(id)
+	if m == nil || len(id) > maxUserPoolIDBytes {
+		return Issuer{err: fmt.Errorf("the user pool id %q does not look like eu-central-1_AbCdEf123", id)}
+	}
+	return Issuer{URL: "https://" + host + "." + m[1] + ".amazonaws.com/" + id}
+}
+
+// check returns the issuer with its defaults, or everything that is wrong with it.
+func (i Issuer) check() (Issuer, error) {
+	if i.err != nil {
+		return i, errors.Join(i.err, i.Clients.check())
+	}
+	if i.JWKSURL == "" {
+		i.JWKSURL = i.URL + "/.well-known/jwks.json"
+	}
+	err := errors.Join(
+		checkURL("Issuer.URL", i.URL),
+		checkURL("Issuer.JWKSURL", i.JWKSURL),
+		i.Clients.check(),
+	)
+	if strings.HasSuffix(i.URL, "/") {
+		err = errors.Join(err, fmt.Errorf("Issuer.URL %q ends with a slash; an iss claim of Cognito does not", i.URL))
+	}
+	return i, err
+}
+
+func checkURL(field, raw string) error {
+	if raw == "" {
+		return fmt.Errorf("%s is empty", field)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return fmt.Errorf("%s is not a URL", field)
+	}
+	switch {
+	case u.User != nil, u.RawQuery != "", u.Fragment != "", u.Host == "":
+		return fmt.Errorf("%s %q must be https://host/path, without user, query or fragment", field, u.Redacted())
+	case u.Host != strings.ToLower(u.Host):
+		return fmt.Errorf("%s %q must have its host in lower case, since it is compared byte by byte", field, raw)
+	case u.Scheme == "https", u.Scheme == "http" && isLoopbackHost(u.Hostname()):
+		return nil
+	default:
+		return fmt.Errorf("%s %q must be https; http is for loopback only", field, raw)
+	}
+}
+
+func isLoopbackHost(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

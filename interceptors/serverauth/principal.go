@@ -1,0 +1,117 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Principal is the verified caller of a call: the app client that the token was
+// issued to, and what the token says. It is immutable, safe for concurrent use,
+// and holds no token.
+type Principal struct {
+	clientID, clientName string
+	issuer, tokenID      string
+	scopes               []string
+	issuedAt, expiresAt  time.Time
+	claim                func(name string) (any, bool)
+}
+
+// PrincipalSpec lists what a [Principal] is made of, for tests of handlers and for
+// a [TokenVerifier] of the user's own.
+type PrincipalSpec struct {
+	ClientID            string // the app client's id
+	ClientName          string // the name given to it by NamedClients, if any
+	Scopes              []string
+	Issuer              string
+	TokenID             string
+	IssuedAt, ExpiresAt time.Time
+	Claims              map[string]any // what Claim returns
+}
+
+// NewPrincipal returns the principal that spec describes. The slices and maps of
+// spec are copied, the values in Claims are not.
+func NewPrincipal(spec PrincipalSpec) *Principal {
+	claims := maps.Clone(spec.Claims)
+	return &Principal{
+		clientID:   spec.ClientID,
+		clientName: spec.ClientName,
+		issuer:     spec.Issuer,
+		tokenID:    spec.TokenID,
+		scopes:     slices.Clone(spec.Scopes),
+		issuedAt:   spec.IssuedAt,
+		expiresAt:  spec.ExpiresAt,
+		claim: func(name string) (any, bool) {
+			v, ok := claims[name]
+			return v, ok
+		},
+	}
+}
+
+// ClientID returns the app client's id. Ids are unique within an issuer only.
+func (p *Principal) ClientID() string { return p.clientID }
+
+// ClientName returns the name that [NamedClients] gave to the client, or "".
+func (p *Principal) ClientName() string { return p.clientName }
+
+// Scopes returns the token's scopes, each once, in the order of the token. The
+// slice is a copy.
+func (p *Principal) Scopes() []string { return slices.Clone(p.scopes) }
+
+// HasScope reports whether the token carries the scope, compared byte by byte
+// (RFC 6749 section 3.3).
+func (p *Principal) HasScope(scope string) bool { return slices.Contains(p.scopes, scope) }
+
+// Issuer returns the issuer of the token.
+func (p *Principal) Issuer() string { return p.issuer }
+
+// TokenID returns the token's jti claim, or "".
+func (p *Principal) TokenID() string { return p.tokenID }
+
+// IssuedAt returns the token's iat claim.
+func (p *Principal) IssuedAt() time.Time { return p.issuedAt }
+
+// ExpiresAt returns the token's exp claim.
+func (p *Principal) ExpiresAt() time.Time { return p.expiresAt }
+
+// Claim returns any claim of the token by its exact name, such as one that a pre
+// token generation trigger added. JSON numbers come as [encoding/json.Number],
+// objects as map[string]any, arrays as []any. Do not change what it returns.
+func (p *Principal) Claim(name string) (any, bool) {
+	if p.claim == nil {
+		return nil, false
+	}
+	return p.claim(name)
+}
+
+type principalKey struct{}
+
+// ContextWithPrincipal returns a context that carries p. The interceptors do it
+// for each call; handlers' tests may do it too. A nil p takes the principal away.
+func ContextWithPrincipal(ctx context.Context, p *Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalFromContext returns the verified caller. There is none in a call to a
+// public method, whatever the caller sent.
+func PrincipalFromContext(ctx context.Context) (*Principal, bool) {
+	p, _ := ctx.Value(principalKey{}).(*Principal)
+	return p, p != nil
+}
+
+var errNoPrincipal = errors.New("no verified caller in the context: the method is public, or the server was built without Authorizer.ServerOptions")
+
+// RequirePrincipal returns the verified caller, or an UNAUTHENTICATED [Error] that
+// a handler can return as it is. It is the handler's own check for the case that
+// it is reached on a way around the interceptors.
+func RequirePrincipal(ctx context.Context) (*Principal, error) {
+	if p, ok := PrincipalFromContext(ctx); ok {
+		return p, nil
+	}
+	return nil, NewError(ReasonTokenMissing, errNoPrincipal)
+}

@@ -1,0 +1,136 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/peer"
+)
+
+// refusalsPerSecond and refusalsBurst bound how often one reason is logged, so that
+// a flood of bad calls is no flood of log lines. What was left out is counted in
+// the next line.
+const (
+	refusalsPerSecond = 1
+	refusalsBurst     = 10
+)
+
+// refusalLog writes one line for a refused call: the fine reason, the cause, what is
+// known of the caller, and what to do. It never writes a token.
+type refusalLog struct {
+	logger *slog.Logger
+	now    func() time.Time
+
+	mu      sync.Mutex
+	buckets map[Reason]*bucket // bounded: the reasons are a closed set
+}
+
+type bucket struct {
+	tokens  float64
+	last    time.Time
+	dropped int
+}
+
+func newRefusalLog(l *slog.Logger) *refusalLog {
+	return &refusalLog{logger: l, now: time.Now, buckets: make(map[Reason]*bucket)}
+}
+
+func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
+	if !l.logger.Enabled(ctx, slog.LevelWarn) {
+		return
+	}
+	dropped, ok := l.take(e.reason)
+	if !ok {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 8)
+	attrs = append(attrs, slog.String("method", clip(fullMethod)), slog.String("code", e.code.String()))
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		attrs = append(attrs, slog.String("peer", p.Addr.String()))
+	}
+	if e.cause != nil {
+		attrs = append(attrs, slog.String("cause", e.cause.Error()))
+	}
+	if e.reason == ReasonInsufficientScope {
+		attrs = append(attrs,
+			slog.String("required", alternatives(e.required, " and ", " or ")),
+			slog.String("granted", scopesText(e.granted)))
+	}
+	hint := hints[e.reason]
+	for _, d := range e.details {
+		if d.key == "hint" {
+			hint = d.value
+			continue
+		}
+		attrs = append(attrs, slog.String(d.key, d.value))
+	}
+	if hint != "" {
+		attrs = append(attrs, slog.String("hint", hint))
+	}
+	if dropped > 0 {
+		attrs = append(attrs, slog.Int("same_reason_not_logged", dropped))
+	}
+	l.logger.LogAttrs(ctx, slog.LevelWarn, "refused "+string(e.reason), attrs...)
+}
+
+// take reports whether a line may be written now, and how many were not since the last.
+func (l *refusalLog) take(r Reason) (dropped int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	b := l.buckets[r]
+	if b == nil {
+		b = &bucket{tokens: refusalsBurst, last: now}
+		l.buckets[r] = b
+	}
+	b.tokens = min(refusalsBurst, b.tokens+now.Sub(b.last).Seconds()*refusalsPerSecond)
+	b.last = now
+	if b.tokens < 1 {
+		b.dropped++
+		return 0, false
+	}
+	b.tokens--
+	dropped, b.dropped = b.dropped, 0
+	return dropped, true
+}
+
+// hints say what to do about a refusal that is usually a mistake and no attack.
+//
+//nolint:exhaustive // the others need no hint
+var hints = map[Reason]string{
+	ReasonTokenMissing:       "the caller sends no token: does it use clientauth's dial options?",
+	ReasonTokenTooLarge:      "if the token is a good one, raise it with MaxTokenBytes",
+	ReasonTokenExpired:       "the caller must renew its token earlier, or a clock is wrong",
+	ReasonTokenNotYetValid:   "a clock is wrong: this machine's or the issuer's",
+	ReasonClientNotAllowed:   "if the client may call, add its id to Clients or NamedClients",
+	ReasonInsufficientScope:  "allow the scope in the app client's AllowedOAuthScopes and let the caller ask for it",
+	ReasonMethodNotAnnotated: "write a rule inside the rpc in the .proto file, or give one with policy.WithRule",
+	ReasonMethodNotAllowed:   "no registered service has this method, or its descriptor is not linked: give it a rule with policy.WithRule",
+	ReasonKeysUnavailable:    "the issuer's keys could not be fetched: see the lines of the key set before this one",
+	ReasonTransportInsecure:  "use TLS, or AllowInsecureTransport if something else ends TLS before this server",
+	ReasonKeyNotFound:        "the token is signed with a key that the issuer does not publish: is it from another pool with a forged issuer?",
+}
+
+func principalDetails(p *Principal) []detail {
+	details := []detail{{"issuer", p.issuer}, {"client_id", clip(p.clientID)}}
+	if p.clientName != "" {
+		details = append(details, detail{"client", p.clientName})
+	}
+	return details
+}
+
+// maxLoggedBytes bounds values that strangers choose. slog escapes them.
+const maxLoggedBytes = 200
+
+func clip(s string) string {
+	if len(s) > maxLoggedBytes {
+		s = s[:maxLoggedBytes] + "..."
+	}
+	return strings.ToValidUTF8(s, "?")
+}

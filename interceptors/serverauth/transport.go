@@ -1,0 +1,40 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+)
+
+// transportIsSafe reports whether a token could come over the call's connection
+// without being read on the way: over TLS (or another handshake that gRPC counts
+// as private), or without leaving this machine.
+func transportIsSafe(ctx context.Context) bool {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return false
+	}
+	if p.AuthInfo != nil && credentials.CheckSecurityLevel(p.AuthInfo, credentials.PrivacyAndIntegrity) == nil {
+		return true
+	}
+	return isLocal(p.Addr)
+}
+
+func isLocal(addr net.Addr) bool {
+	if addr == nil {
+		return false
+	}
+	switch addr.Network() {
+	case "unix", "unixpacket", "bufconn", "pipe":
+		return true
+	default:
+	}
+	ap, err := netip.ParseAddrPort(addr.String())
+	return err == nil && ap.Addr().Unmap().WithZone("").IsLoopback()
+}
