@@ -80,8 +80,17 @@ func New(v TokenVerifier, p *policy.Policy, opts ...Option) (*Authorizer, error)
 
 func newAuthorizer(p *policy.Policy, cfg *config) (*Authorizer, error) {
 	if cfg.publicHealth && p != nil {
-		health := healthpb.Health_ServiceDesc.ServiceName
-		with, err := p.With(policy.WithRule(health, policy.Public("load balancers and kubelets have no token")))
+		// WithService makes it work for a policy whose files do not have the service.
+		health := healthpb.Health_ServiceDesc
+		methods := make([]string, 0, len(health.Methods)+len(health.Streams))
+		for _, m := range health.Methods {
+			methods = append(methods, m.MethodName)
+		}
+		for _, s := range health.Streams {
+			methods = append(methods, s.StreamName)
+		}
+		with, err := p.With(policy.WithService(health.ServiceName, methods...),
+			policy.WithRule(health.ServiceName, policy.Public("load balancers and kubelets have no token")))
 		if err != nil {
 			cfg.errs = append(cfg.errs, fmt.Errorf("PublicHealth: %w", err))
 		}

@@ -59,7 +59,7 @@ type NumericDate struct {
 
 // Audience is the claim aud: a string, or an array of strings (RFC 7519 4.1.3). An
 // array with anything else in it has the state WrongType and no values. The values
-// are shared: do not change them.
+// belong to the claims: do not change them.
 type Audience struct {
 	Values []string
 	State  State

@@ -104,7 +104,7 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	for _, value := range []string{
-		`"\ud83d"`, `"\ude00"`, `"\ud83d\ud83d"`, `"\ude00\ud83d"`, `"\ud83dx"`, `"\ud83d\n"`, `"\ud83d\u0041"`, `"\udfff"`, `"\udbff"`, `"\ud83d\ude`, // lone surrogates
+		`"\ud83d"`, `"\ude00"`, `"\ud83d\ud83d"`, `"\ude00\ud83d"`, `"\ude00\ude00"`, `"\ud83dx"`, `"\ud83d\n"`, `"\ud83d\u0041"`, `"\udfff"`, `"\udbff"`, `"\ud83d\ude`, // lone surrogates
 		"\"\xff\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", // not UTF-8, overlong, surrogate, beyond Unicode
 		`{"a":1,"a":1}`, `{"a":1,"\u0061":1}`, `[{"b":{"":1,"":2}}]`, // doubles
 	} {
@@ -155,6 +155,10 @@ func TestSyntaxErrorsNameThePlace(t *testing.T) {
 	t.Parallel()
 	_, err := Parse(sign(`{"alg":"RS256",}`, goodPayload), 0)
 	if want := "jose: TOKEN_MALFORMED: the header: not a member name at byte 15"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	_, err = Parse(".A.A", 0)
+	if want := "jose: TOKEN_MALFORMED: the header is empty"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	_, err = Parse(strings.Repeat("A.", 4), 0)

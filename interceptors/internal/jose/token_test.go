@@ -61,6 +61,7 @@ func TestStructure(t *testing.T) {
 		{"B1/5 segments", good + "." + s + "." + s, malformed},
 		{"B1/empty header", "." + p + "." + s, malformed},
 		{"B1/empty payload", h + ".." + s, malformed},
+		{"B1/empty payload below none", b64(`{"alg":"none"}`) + "..", malformed},
 		{"B1/leading dot", "." + good, malformed},
 		{"B1/trailing dot", good + ".", malformed},
 		{"B1/dots only", "..", malformed},

@@ -46,8 +46,8 @@ var (
 
 // Config says where an issuer's keys are. Only URL is required.
 type Config struct {
-	// URL is the key set's address: https, or http on a loopback address. It has no
-	// user information and no fragment.
+	// URL is the key set's address: https, or http on localhost or a loopback
+	// address. It has no user information and no fragment.
 	URL string
 	// Client, if not nil, lends its Transport. Redirects, deadline and limits are
 	// those of this package all the same.
@@ -124,6 +124,9 @@ func New(ctx context.Context, cfg Config) (*Set, error) {
 	case <-s.loaded:
 		return s, nil
 	case <-ctx.Done():
+		if s.Ready() {
+			return s, nil // both at once
+		}
 	}
 	cause := s.lastFault()
 	_ = s.Close() // always nil

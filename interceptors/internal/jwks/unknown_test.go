@@ -110,101 +110,6 @@ func TestWait(t *testing.T) {
 	})
 }
 
-func TestD14KeyAddedByTimer(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var changes []string
-		s, e := start(t, Config{OnRotate: func(added, removed []string) {
-			changes = append(changes, fmt.Sprint(added, removed))
-		}}, serve(document(key("a", 1))))
-		old, _ := s.Lookup("a")
-		generation := s.Generation()
-		sleep(17 * time.Minute)
-		if s.Generation() != generation || len(changes) != 0 {
-			t.Errorf("the same document: got generation %d, changes %v", s.Generation(), changes)
-		}
-		e.set(serve(document(key("c", 3), key("b", 2), key("a", 1))))
-		sleep(17 * time.Minute)
-		wantKey(t, s, "b")
-		if k, _ := s.Lookup("a"); k != old {
-			t.Error("the old key has another pointer, want tokens that were verified with it to stay so")
-		}
-		if s.Generation() != generation+1 || fmt.Sprint(changes) != "[[b c] []]" {
-			t.Errorf("got generation %d, changes %v, want one more and b, c added", s.Generation(), changes)
-		}
-		wantFetches(t, s, e, 3, 0)
-	})
-}
-
-func TestD15KeyRemoved(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var changes []string
-		s, e := start(t, Config{OnRotate: func(added, removed []string) {
-			changes = append(changes, fmt.Sprint(added, removed))
-		}}, serve(document(key("a", 1), key("b", 2))))
-		generation := s.Generation()
-		e.set(serve(document(key("b", 2))))
-		wantKey(t, s, "a")
-		sleep(17 * time.Minute)
-		if _, ok := s.Lookup("a"); ok {
-			t.Error("the removed key is still there, want the set replaced, not merged")
-		}
-		wantError(t, s, "a", ErrUnknownKey, 0)
-		wantKey(t, s, "b")
-		if s.Generation() != generation+1 || fmt.Sprint(changes) != "[[] [a]]" {
-			t.Errorf("got generation %d, changes %v, want one more and a removed", s.Generation(), changes)
-		}
-	})
-}
-
-func TestD13KidReused(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var changes []string
-		s, e := start(t, Config{OnRotate: func(added, removed []string) {
-			changes = append(changes, fmt.Sprint(added, removed))
-		}}, serve(document(key("a", 1))))
-		old, _ := s.Lookup("a")
-		generation := s.Generation()
-		e.set(serve(document(key("a", 2))))
-		sleep(17 * time.Minute)
-		if k, ok := s.Lookup("a"); !ok || k == old || k.Fingerprint() == old.Fingerprint() {
-			t.Error("the old material is still there")
-		}
-		if s.Generation() != generation+1 || fmt.Sprint(changes) != "[[a] [a]]" {
-			t.Errorf("got generation %d, changes %v, want one more and a in both lists", s.Generation(), changes)
-		}
-	})
-}
-
-// TestD16Rotation: many callers of a new kid share one fetch, callers of the old
-// one notice nothing.
-func TestD16Rotation(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, e := start(t, Config{}, serve(document(key("old", 1))))
-		e.set(slow(100*time.Millisecond, serve(document(key("old", 1), key("new", 2)))))
-		var callers sync.WaitGroup
-		for range maxWaiters {
-			callers.Go(func() {
-				before := time.Now()
-				if k, err := s.Key(t.Context(), "new"); err != nil || k.ID() != "new" {
-					t.Errorf("got %v, %v, want the new key", k, err)
-				}
-				if d := time.Since(before); d != 100*time.Millisecond {
-					t.Errorf("waited %v, want one fetch", d)
-				}
-			})
-		}
-		for range 1000 {
-			wantKey(t, s, "old")
-		}
-		callers.Wait()
-		wantFetches(t, s, e, 2, 1)
-	})
-}
-
 // TestD17UnknownKidFlood: ten thousand invented kids a second cause a request in
 // ten seconds.
 func TestD17UnknownKidFlood(t *testing.T) {
@@ -387,6 +292,27 @@ func TestKidFromTimerFetch(t *testing.T) {
 	})
 }
 
+// TestOneKidFromTimerFetch: who has what it asked for does not wait for the others.
+func TestOneKidFromTimerFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := duringTimerFetch(t, document(key("a", 1), key("b", 2)), "")
+		asked := time.Now()
+		var callers sync.WaitGroup
+		callers.Go(func() { wantError(t, s, "c", errTooSlow, maxWait) })
+		settle()
+		e.set(hang) // the fetch that follows for c
+		if k, err := s.Key(t.Context(), "b"); err != nil || k.ID() != "b" {
+			t.Errorf("got %v, %v, want the key of the timer's fetch", k, err)
+		}
+		if d := time.Since(asked); d > time.Second {
+			t.Errorf("waited %v, want no longer than the timer's fetch", d)
+		}
+		callers.Wait()
+		wantFetches(t, s, e, 3, 1)
+	})
+}
+
 // TestKidDuringFailingTimerFetch: a failure begins a back-off, so whoever waits is
 // told at once.
 func TestKidDuringFailingTimerFetch(t *testing.T) {
@@ -400,6 +326,30 @@ func TestKidDuringFailingTimerFetch(t *testing.T) {
 		sleep(time.Second)
 		wantState(t, s, StateFresh)
 		wantFetches(t, s, e, 3, 0)
+	})
+}
+
+// TestSuccessorKeepsTheAnswer: a timer's success within the ten seconds does not
+// forget that an answer for a kid is current.
+func TestSuccessorKeepsTheAnswer(t *testing.T) {
+	t.Parallel()
+	asked := time.Now()
+	old := &snapshot{askedAt: asked}
+	if next, _, _ := old.successor(nil, asked.Add(time.Second), false); !next.askedAt.Equal(asked) {
+		t.Errorf("got %v, want %v", next.askedAt, asked)
+	}
+}
+
+// TestLateExpiry: an expiry that was about to run when a fetch succeeded is void.
+func TestLateExpiry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := start(t, Config{}, serve(document(key("a", 1))))
+		old := s.current.Load()
+		sleep(17 * time.Minute)
+		s.expire(old)
+		wantKey(t, s, "a")
+		wantState(t, s, StateFresh)
 	})
 }
 

@@ -1,0 +1,87 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Config says which app client asks where. Scopes are not here: each connection
+// chooses its own.
+type Config struct {
+	// TokenURL is the token endpoint, see [TokenURL]. Required. It must be https;
+	// http is taken for a loopback host.
+	TokenURL string
+	// ClientID is the app client's id. Required.
+	ClientID string
+	// Secret reads the app client's secret. Required.
+	Secret SecretFunc
+	// NextSecret reads a second secret, which is tried when the first is refused
+	// as invalid_client: an app client can have two while one replaces the other
+	// (API reference, AddUserPoolClientSecret). Optional.
+	NextSecret SecretFunc
+}
+
+// The environment variables that [FromEnv] reads.
+const (
+	envTokenURL   = "COGNITO_TOKEN_URL"
+	envClientID   = "COGNITO_CLIENT_ID"
+	envSecret     = "COGNITO_CLIENT_SECRET"
+	envSecretFile = "COGNITO_CLIENT_SECRET_FILE"
+)
+
+// FromEnv returns the source that the environment describes:
+//
+//	COGNITO_TOKEN_URL           https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token
+//	COGNITO_CLIENT_ID           the app client's id
+//	COGNITO_CLIENT_SECRET       its secret, or
+//	COGNITO_CLIENT_SECRET_FILE  a file with its secret, read at every token request
+//
+// Variables that are missing or contradict each other, and a file that cannot be
+// read now, are errors; all of them are reported at once. No token is fetched: see
+// [ClientCredentials.Warm].
+func FromEnv(opts ...Option) (*ClientCredentials, error) {
+	cfg := Config{TokenURL: os.Getenv(envTokenURL), ClientID: os.Getenv(envClientID)}
+	var errs []error
+	if cfg.TokenURL == "" {
+		errs = append(errs, usageErrorf("clientauth: set %s to the token endpoint, such as https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token", envTokenURL))
+	}
+	if cfg.ClientID == "" {
+		errs = append(errs, usageErrorf("clientauth: set %s to the app client's id", envClientID))
+	}
+	secret, err := secretFromEnv()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	cfg.Secret = secret
+	return NewClientCredentials(cfg, opts...)
+}
+
+func secretFromEnv() (SecretFunc, error) {
+	value, path := os.Getenv(envSecret), os.Getenv(envSecretFile)
+	switch {
+	case value != "" && path != "":
+		return nil, usageErrorf("clientauth: %s and %s are both set: unset one of them", envSecret, envSecretFile)
+	case path != "":
+		secret := SecretFromFile(path)
+		if _, err := secret(context.Background()); err != nil {
+			return nil, fmt.Errorf("%w (from %s)", err, envSecretFile)
+		}
+		return secret, nil
+	case value != "":
+		secret := SecretFromEnv(envSecret)
+		if _, err := secret(context.Background()); err != nil {
+			return nil, err
+		}
+		return secret, nil
+	default:
+		return nil, usageErrorf("clientauth: set %s to the app client's secret, or %s to a file that holds it", envSecret, envSecretFile)
+	}
+}

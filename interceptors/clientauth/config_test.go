@@ -1,0 +1,173 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTokenURL(t *testing.T) {
+	t.Parallel()
+	if got := TokenURL("files", "eu-west-1"); got != testURL {
+		t.Errorf("got %q, want %q", got, testURL)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	t.Parallel()
+	good := Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(testSecret)}
+	with := func(change func(*Config)) Config { c := good; change(&c); return c }
+	url := func(u string) Config { return with(func(c *Config) { c.TokenURL = u }) }
+	tests := map[string]struct {
+		cfg  Config
+		opts []Option
+		want string // "" is no error
+	}{
+		"good":                    {cfg: good},
+		"http, loopback IPv4":     {cfg: url("http://127.0.0.1:9000/oauth2/token")},
+		"http, loopback IPv6":     {cfg: url("http://[::1]:9000/oauth2/token")},
+		"http, localhost":         {cfg: url("http://localhost:9000/oauth2/token")},
+		"http, another host":      {cfg: url("http://example.com/oauth2/token"), want: "is not https"},
+		"http, private address":   {cfg: url("http://10.0.0.1/oauth2/token"), want: "is not https"},
+		"http, localhost.evil":    {cfg: url("http://localhost.example.com/"), want: "is not https"},
+		"ftp":                     {cfg: url("ftp://127.0.0.1/"), want: "is not https"},
+		"no scheme":               {cfg: url("files.auth.eu-west-1.amazoncognito.com/oauth2/token"), want: "no host"},
+		"no host":                 {cfg: url("https:///oauth2/token"), want: "no host"},
+		"opaque":                  {cfg: url("https:oauth2"), want: "no host"},
+		"fragment":                {cfg: url("https://example.com/#x"), want: "fragment"},
+		"password in the URL":     {cfg: url("https://me:" + testSecret + "@example.com/"), want: "user name or password"},
+		"unparsable":              {cfg: url("https://" + testSecret + ":x%zz/"), want: "cannot be parsed"},
+		"empty URL":               {cfg: url(""), want: "clientauth.TokenURL"},
+		"no client id":            {cfg: with(func(c *Config) { c.ClientID = "" }), want: "ClientID is empty"},
+		"client id with LF":       {cfg: with(func(c *Config) { c.ClientID = "a\n" }), want: "printable ASCII"},
+		"colon under Basic":       {cfg: with(func(c *Config) { c.ClientID = "a:b" }), opts: []Option{WithAuthStyle(AuthStyleBasic)}, want: "colon"},
+		"colon, style by itself":  {cfg: with(func(c *Config) { c.ClientID = "a:b" })},
+		"no secret":               {cfg: with(func(c *Config) { c.Secret = nil }), want: "Config.Secret is nil"},
+		"unknown style":           {cfg: good, opts: []Option{WithAuthStyle(3)}, want: "unknown style"},
+		"no scope set":            {cfg: good, opts: []Option{MaxScopeSets(0)}, want: "less than 1"},
+		"nil transport":           {cfg: good, opts: []Option{WithTransport(nil)}, want: "transport is nil"},
+		"option of a connection":  {cfg: good, opts: []Option{MetadataKey("x-auth")}, want: "option of a connection"},
+		"plaintext for a source":  {cfg: good, opts: []Option{AllowInsecureTransport("test")}, want: "option of a connection"},
+		"two errors at once":      {cfg: good, opts: []Option{MaxScopeSets(0), WithAuthStyle(-1)}, want: "unknown style"},
+		"nil option is no option": {cfg: good, opts: []Option{nil}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := NewClientCredentials(test.cfg, test.opts...)
+			if test.want == "" {
+				if err != nil {
+					t.Fatalf("got %v, want no error", err)
+				}
+				_ = c.Close()
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "clientauth: ") {
+				t.Fatalf("got %v, want %q in it", err, test.want)
+			}
+			if strings.Contains(err.Error(), testSecret) {
+				t.Errorf("the error has the secret: %v", err)
+			}
+		})
+	}
+}
+
+// TestFromEnv is not parallel: it sets the environment.
+func TestFromEnv(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "secret")
+	if err := os.WriteFile(file, []byte("from-file\r\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		url, id, secret, file string
+		want                  []string // in the error
+		sent                  string
+	}{
+		"secret":            {url: testURL, id: "a", secret: "from-env\n", sent: "from-env"},
+		"file":              {url: testURL, id: "a", file: file, sent: "from-file"},
+		"both":              {url: testURL, id: "a", secret: "x", file: file, want: []string{"COGNITO_CLIENT_SECRET and COGNITO_CLIENT_SECRET_FILE are both set"}},
+		"nothing":           {want: []string{"set COGNITO_TOKEN_URL", "set COGNITO_CLIENT_ID", "set COGNITO_CLIENT_SECRET to", "or COGNITO_CLIENT_SECRET_FILE"}},
+		"secret of newline": {url: testURL, id: "a", secret: "\n", want: []string{"COGNITO_CLIENT_SECRET is empty"}},
+		"file is missing":   {url: testURL, id: "a", file: dir + "/none", want: []string{dir + "/none", "no such file", "COGNITO_CLIENT_SECRET_FILE"}},
+		"file is a folder":  {url: testURL, id: "a", file: dir, want: []string{"not a regular file"}},
+		"bad URL":           {url: "http://example.com", id: "a", secret: "x", want: []string{"is not https"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("COGNITO_TOKEN_URL", test.url)
+			t.Setenv("COGNITO_CLIENT_ID", test.id)
+			t.Setenv("COGNITO_CLIENT_SECRET", test.secret)
+			t.Setenv("COGNITO_CLIENT_SECRET_FILE", test.file)
+			endpoint := &fakeEndpoint{}
+			c, err := FromEnv(WithTransport(endpoint), WithLogger((&logBuffer{}).logger()))
+			if len(test.want) > 0 {
+				for _, want := range test.want {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("got %v, want %q in it", err, want)
+					}
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			value(t, c)
+			_, got, _ := (&http.Request{Header: endpoint.all()[0].header}).BasicAuth()
+			if got != test.sent {
+				t.Errorf("secret: got %q, want %q", got, test.sent)
+			}
+		})
+	}
+}
+
+func TestSecretFromFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret")
+	secret := SecretFromFile(path)
+	tests := []struct {
+		name, content, want, err string
+	}{
+		{name: "first", content: "one\n", want: "one"},
+		{name: "replaced", content: "two", want: "two"},
+		{name: "spaces stay", content: " a b \n", want: " a b "},
+		{name: "empty", content: "\n", err: "it is empty"},
+		{name: "largest", content: strings.Repeat("a", maxSecretFile), want: strings.Repeat("a", maxSecretFile)},
+		{name: "too large", content: strings.Repeat("a", maxSecretFile+1), err: "larger than 4096 bytes"},
+	}
+	for _, test := range tests {
+		if err := os.WriteFile(path, []byte(test.content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := secret(context.Background())
+		if got.reveal() != test.want {
+			t.Errorf("%s: got %.20q, want %.20q", test.name, got.reveal(), test.want)
+		}
+		if (test.err == "") != (err == nil) {
+			t.Errorf("%s: got %v, want %q", test.name, err, test.err)
+			continue
+		}
+		if err != nil && (!strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "aaaa")) {
+			t.Errorf("%s: got %v, want %q and the path", test.name, err, test.err)
+		}
+	}
+}
+
+func TestSecretFromEnv(t *testing.T) {
+	t.Setenv("SCOPEAUTH_TEST_SECRET", "value\n")
+	got, err := SecretFromEnv("SCOPEAUTH_TEST_SECRET")(context.Background())
+	if err != nil || got.reveal() != "value" {
+		t.Errorf("got %q, %v, want value", got.reveal(), err)
+	}
+	_, err = SecretFromEnv("SCOPEAUTH_TEST_NOT_SET")(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "SCOPEAUTH_TEST_NOT_SET") {
+		t.Errorf("got %v, want the variable's name in it", err)
+	}
+}

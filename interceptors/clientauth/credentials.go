@@ -1,0 +1,252 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// ClientCredentials is a [TokenSource] that gets tokens with the client_credentials
+// grant and keeps one for each set of scopes.
+//
+// A token is renewed after 75 to 85 % of its life, in the background, by the first
+// call that comes then; calls go on with the old token meanwhile, and also while
+// the token endpoint is down, until shortly before it ends. A source that is not
+// used fetches nothing. There is at most one fetch per set of scopes at a time, and
+// all who wait share its outcome, also a failure; after a failure callers without a
+// token fail at once until the next try is due.
+//
+// A ClientCredentials is safe for concurrent use. Call [ClientCredentials.Close]
+// when it is no longer needed.
+type ClientCredentials struct {
+	exchange   exchange
+	secrets    []SecretFunc // one or two
+	preferNext atomic.Bool  // the second secret is the one that worked last
+	cfg        *config
+	clock      clock
+	closed     atomic.Bool
+	closing    chan struct{}
+
+	// sets is replaced whole, so that readers need no lock.
+	sets atomic.Pointer[map[string]*tokenSet]
+
+	mu      sync.Mutex
+	flights map[*flight]struct{} // those that run
+}
+
+// NewClientCredentials returns a source for one app client. It makes no request.
+func NewClientCredentials(cfg Config, opts ...Option) (*ClientCredentials, error) {
+	options, err := newConfig(forSource, opts)
+	if err != nil {
+		return nil, err
+	}
+	target, err := newEndpoint(cfg.TokenURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkClientID(cfg.ClientID, options.authStyle); err != nil {
+		return nil, err
+	}
+	if cfg.Secret == nil {
+		return nil, usageError("clientauth: Config.Secret is nil: use StaticSecret, SecretFromEnv, SecretFromFile or a function")
+	}
+	secrets := []SecretFunc{cfg.Secret}
+	if cfg.NextSecret != nil {
+		secrets = append(secrets, cfg.NextSecret)
+	}
+	if options.transport == nil {
+		options.transport = newTransport()
+	}
+	c := &ClientCredentials{
+		exchange: exchange{endpoint: target, clientID: cfg.ClientID, style: options.authStyle, transport: options.transport},
+		secrets:  secrets,
+		cfg:      options,
+		clock:    clock{start: time.Now()},
+		closing:  make(chan struct{}),
+		flights:  map[*flight]struct{}{},
+	}
+	c.sets.Store(&map[string]*tokenSet{})
+	return c, nil
+}
+
+func checkClientID(id string, style AuthStyle) error {
+	if id == "" {
+		return usageError("clientauth: Config.ClientID is empty")
+	}
+	for _, b := range []byte(id) {
+		if b <= ' ' || b > '~' {
+			return usageError("clientauth: Config.ClientID has characters other than printable ASCII without spaces")
+		}
+	}
+	if style == AuthStyleBasic && strings.Contains(id, ":") {
+		return usageError("clientauth: Config.ClientID has a colon, which a Basic header cannot carry: use AuthStyleBody")
+	}
+	return nil
+}
+
+// Token returns a token for req.Scopes: at once if one is at hand, else it waits
+// for the token endpoint until ctx ends.
+//
+// If req.Rejected is the token that is held now, one fetch is forced. Other callers
+// keep using the held token meanwhile: a server with a broken check must not stop
+// the calls to all others. There is at most one forced fetch in 60 s for each set of
+// scopes; in between the answer is an error with [ReasonRejected].
+//
+// Every error is an [Error].
+func (c *ClientCredentials) Token(ctx context.Context, req Request) (Token, error) {
+	if c.closed.Load() {
+		return Token{}, closedError()
+	}
+	if err := ctx.Err(); err != nil {
+		return Token{}, contextError(err)
+	}
+	set, err := c.set(req.Scopes)
+	if err != nil {
+		return Token{}, err
+	}
+	held, now := set.current.Load(), c.clock.mono()
+	switch {
+	case held == nil || now >= held.hardAt:
+		return c.await(ctx, set, req.Rejected)
+	case !req.Rejected.IsZero() && held.token.same(req.Rejected):
+		return c.await(ctx, set, req.Rejected)
+	case now >= held.refreshAt && int64(now) >= set.quietUntil.Load():
+		c.renew(ctx, set)
+	}
+	return held.token, nil
+}
+
+// Warm gets the token for the given scopes, all that the client has if there are
+// none, so that the first call does not wait for it. It returns the error that the
+// first call would have got.
+func (c *ClientCredentials) Warm(ctx context.Context, scopes ...string) error {
+	_, err := c.Token(ctx, Request{Scopes: scopes})
+	return err
+}
+
+// closePatience is how long Close waits for requests that it gave up.
+const closePatience = 2 * time.Second
+
+// Close gives up the token requests that are under way and waits up to 2 s for them
+// to end. Those who wait for a token, and all who ask later, get CANCELED. Close may
+// be called again; it is an error only if a request has still not ended, because a
+// secret function or a transport of the user's own does not heed its context.
+func (c *ClientCredentials) Close() error {
+	c.mu.Lock()
+	if !c.closed.Swap(true) {
+		close(c.closing)
+	}
+	var running []*flight
+	for f := range c.flights {
+		running = append(running, f)
+	}
+	c.mu.Unlock()
+
+	for _, f := range running {
+		f.cancel()
+	}
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	for _, f := range running {
+		select {
+		case <-f.done:
+		case <-patience.C:
+			return errStillRunning
+		}
+	}
+	return nil
+}
+
+var errStillRunning = fmt.Errorf("clientauth: a token request did not end within %v of Close: its secret function or transport ignores its context", closePatience)
+
+// Format writes the endpoint and the client id, whatever the verb.
+func (c *ClientCredentials) Format(f fmt.State, _ rune) {
+	if c == nil {
+		_, _ = f.Write([]byte("clientauth.ClientCredentials(nil)"))
+		return
+	}
+	_, _ = fmt.Fprintf(f, "clientauth.ClientCredentials(%s, client %s)", c.exchange.endpoint.shown, c.exchange.clientID)
+}
+
+// set returns the state for a set of scopes, whose order does not matter.
+func (c *ClientCredentials) set(scopes []string) (*tokenSet, error) {
+	if !sortedSet(scopes) {
+		scopes = slices.Compact(slices.Sorted(slices.Values(scopes)))
+	}
+	// A key of the usual size stays on the stack.
+	var space [256]byte
+	key := appendKey(space[:0], scopes)
+	if set, ok := (*c.sets.Load())[string(key)]; ok {
+		return set, nil
+	}
+	return c.addSet(string(key), scopes)
+}
+
+func (c *ClientCredentials) addSet(key string, scopes []string) (*tokenSet, error) {
+	for _, scope := range scopes {
+		if !validScope(scope) {
+			return nil, &Error{
+				reason: ReasonScopes, code: codes.Internal,
+				text: fmt.Sprintf("%q is no scope: RFC 6749, section 3.3, allows printable ASCII without space, quote and backslash", printable(scope, 100)),
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sets := *c.sets.Load()
+	if set, ok := sets[key]; ok {
+		return set, nil
+	}
+	if len(sets) >= c.cfg.maxScopeSets {
+		return nil, &Error{
+			reason: ReasonScopeSets, code: codes.ResourceExhausted,
+			text: fmt.Sprintf("there are tokens for %d different sets of scopes already", len(sets)),
+			hint: "let connections share a set, or raise MaxScopeSets; each set is a stream of paid tokens",
+		}
+	}
+	more := maps.Clone(sets)
+	set := &tokenSet{scopes: slices.Clone(scopes)}
+	more[key] = set
+	c.sets.Store(&more)
+	return set, nil
+}
+
+// sortedSet reports whether the names are sorted and different.
+func sortedSet(names []string) bool {
+	for i := 1; i < len(names); i++ {
+		if names[i-1] >= names[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// appendKey writes a name for a set of scopes. Lengths keep {"a b"} and {"a", "b"} apart.
+func appendKey(key []byte, scopes []string) []byte {
+	for _, scope := range scopes {
+		key = binary.AppendUvarint(key, uint64(len(scope)))
+		key = append(key, scope...)
+	}
+	return key
+}
+
+// validScope checks a scope-token of RFC 6749, section 3.3.
+func validScope(scope string) bool {
+	for _, c := range []byte(scope) {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return scope != ""
+}

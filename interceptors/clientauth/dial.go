@@ -1,0 +1,78 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"crypto/tls"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+// NewClient returns a connection to target whose calls carry a token with the
+// selected scopes. It uses TLS with the system's root certificates; dial options
+// that follow override this, but a token is not sent over plaintext. Use
+// [DialOptions] with grpc.NewClient to set options of this package.
+//
+// Errors in the selection come out here. NewClient makes no request.
+func NewClient(target string, src TokenSource, scopes Selection, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	own, err := DialOptions(src, scopes)
+	if err != nil {
+		return nil, err
+	}
+	all := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}))}
+	all = append(all, own...)
+	return grpc.NewClient(target, append(all, opts...)...)
+}
+
+// DialOptions returns the interceptors for unary calls and for streams, which share
+// the selection. Put them before the program's own interceptors: what comes later is
+// then inside, and runs twice if a call is repeated with another token.
+//
+// A selection that the policy does not bear out is an error.
+func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.DialOption, error) {
+	c, err := newCarrier(src, scopes, opts)
+	if err != nil {
+		return nil, err
+	}
+	return []grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(c.unary),
+		grpc.WithChainStreamInterceptor(c.stream),
+	}, nil
+}
+
+// UnaryClientInterceptor returns an interceptor that gives unary calls a token. A
+// call that the server refuses with the ErrorInfo reason TOKEN_INVALID,
+// TOKEN_EXPIRED or TOKEN_REVOKED of the domain scopeauth.v1 is repeated once if
+// there is another token; grpc.Header, grpc.Trailer and grpc.Peer then tell of the
+// second attempt.
+func UnaryClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.UnaryClientInterceptor, error) {
+	c, err := newCarrier(src, scopes, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c.unary, nil
+}
+
+// StreamClientInterceptor returns an interceptor that gives streams a token when
+// they are opened. A stream whose token is refused is not repeated; the next call
+// gets another token.
+func StreamClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.StreamClientInterceptor, error) {
+	c, err := newCarrier(src, scopes, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c.stream, nil
+}
+
+// PerRPCCredentials returns the credentials alone, for grpc.WithPerRPCCredentials or
+// grpc.PerRPCCredentials, without the repetition of refused calls. Do not use them
+// together with the interceptors: the call would carry two tokens.
+func PerRPCCredentials(src TokenSource, scopes Selection, opts ...Option) (credentials.PerRPCCredentials, error) {
+	c, err := newCarrier(src, scopes, opts)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}

@@ -1,0 +1,40 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package clientauth gives the calls of a gRPC client an access token of Amazon
+// Cognito. The token is fetched with the client_credentials grant (RFC 6749,
+// section 4.4), kept, and renewed before it ends:
+//
+//	tokens, err := clientauth.FromEnv()
+//	defer tokens.Close()
+//	conn, err := clientauth.NewClient("files.internal:8443", tokens,
+//		clientauth.ForMethods(filesv1.FileReadService_ReadFile_FullMethodName))
+//
+// The way of a token is
+//
+//	[TokenSource] -> token endpoint -> cache -> call credentials -> `authorization` metadata
+//
+// [ClientCredentials] is the source for the token endpoint of a Cognito domain.
+// One source serves any number of connections; it holds one token for each set of
+// scopes. A [Selection] says which scopes a connection's token has. There is none
+// by default: a machine-to-machine token of Cognito has no audience, so a server
+// can use each token that it gets at every other server, as far as the token's
+// scopes go.
+//
+// # Interceptors decide, call credentials carry
+//
+// The interceptors choose what a call needs and add [grpc.PerRPCCredentials] to
+// it. So gRPC itself keeps the token from plaintext connections, asks the source
+// once per attempt and only when there is a connection, and shows the token to no
+// other interceptor or stats handler. A caller that sets the metadata itself is
+// left alone.
+//
+// # Errors
+//
+// Each failure to get a token is an [Error] with a gRPC status: DEADLINE_EXCEEDED
+// and CANCELED for the caller's own context, UNAVAILABLE while the token endpoint
+// cannot be used, UNAUTHENTICATED when it refuses this client, CANCELED after
+// [ClientCredentials.Close]. No error, log record or printed value holds a token or
+// a secret, nor anything of the token endpoint's answer but its status and a plain
+// OAuth error code.
+package clientauth

@@ -1,0 +1,159 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Reason says what kind of failure an [Error] is.
+type Reason string
+
+// The reasons. Each comment says which gRPC status code goes with it.
+const (
+	// ReasonContext: the caller's context ended first. DEADLINE_EXCEEDED or CANCELED.
+	ReasonContext Reason = "CONTEXT"
+	// ReasonClosed: the source is closed. CANCELED.
+	ReasonClosed Reason = "CLOSED"
+	// ReasonNetwork: the token endpoint could not be reached, its certificate did
+	// not hold, or it did not answer in time. UNAVAILABLE.
+	ReasonNetwork Reason = "NETWORK"
+	// ReasonHTTPStatus: the token endpoint answered with a status that is neither
+	// a success nor an OAuth error. UNAVAILABLE.
+	ReasonHTTPStatus Reason = "HTTP_STATUS"
+	// ReasonThrottled: HTTP 429. UNAVAILABLE.
+	ReasonThrottled Reason = "THROTTLED"
+	// ReasonRedirect: the token endpoint answered with a redirect, which is never
+	// followed. UNAVAILABLE.
+	ReasonRedirect Reason = "REDIRECT"
+	// ReasonResponse: HTTP 200, but the body is no usable token response. UNAVAILABLE.
+	ReasonResponse Reason = "RESPONSE"
+	// ReasonSecret: the client secret could not be read. UNAVAILABLE.
+	ReasonSecret Reason = "SECRET"
+	// ReasonSource: a [TokenSource] of the user's own failed without a gRPC
+	// status of a legal code, or gave an unusable token. UNAVAILABLE.
+	ReasonSource Reason = "SOURCE"
+	// ReasonRefused: the token endpoint answered with an OAuth error; see
+	// [Error.OAuthCode]. UNAUTHENTICATED.
+	ReasonRefused Reason = "REFUSED"
+	// ReasonScopeNotGranted: the token lacks a scope that was asked for, and
+	// [RequireGrantedScopes] makes this an error. UNAUTHENTICATED.
+	ReasonScopeNotGranted Reason = "SCOPE_NOT_GRANTED"
+	// ReasonRejected: a server refused the token and there is no other yet.
+	// UNAUTHENTICATED.
+	ReasonRejected Reason = "REJECTED"
+	// ReasonScopes: the request names an invalid scope. INTERNAL.
+	ReasonScopes Reason = "SCOPES"
+	// ReasonScopeSets: the source already has tokens for as many different sets of
+	// scopes as it may hold. RESOURCE_EXHAUSTED.
+	ReasonScopeSets Reason = "SCOPE_SETS"
+	// ReasonMethod: the connection's [ForMethods] does not name the method.
+	// PERMISSION_DENIED.
+	ReasonMethod Reason = "METHOD"
+	// ReasonPanic: a function that the user supplied panicked. INTERNAL.
+	ReasonPanic Reason = "PANIC"
+)
+
+// Error is a failure to get a token, or the refusal to send one. It is a gRPC
+// status error: status.Code and status.FromError read it, and a handler that
+// returns it to its own caller passes on its code and text, so such a handler should
+// make an error of its own. The text holds no token, no secret, and nothing of the
+// token endpoint's answer but its status and a plain OAuth error code.
+//
+// Find it with errors.As also in what a gRPC call returns: a call that fails with
+// an *Error never reached the server.
+type Error struct {
+	reason     Reason
+	code       codes.Code
+	text       string
+	hint       string
+	oauthCode  string
+	httpStatus int
+	cause      error
+
+	// transient errors may go away when the request is repeated.
+	transient bool
+	// retryAfter is what the endpoint asked for, or 0.
+	retryAfter time.Duration
+}
+
+// Error returns what is wrong, where, and what to do.
+func (e *Error) Error() string {
+	if e.hint == "" {
+		return "clientauth: " + e.text
+	}
+	return "clientauth: " + e.text + ": " + e.hint
+}
+
+// Reason returns the kind of failure.
+func (e *Error) Reason() Reason { return e.reason }
+
+// Code returns the gRPC status code that callers see.
+func (e *Error) Code() codes.Code { return e.code }
+
+// OAuthCode returns the OAuth error code, such as "invalid_client" (RFC 6749,
+// section 5.2), or "" if the endpoint sent none.
+func (e *Error) OAuthCode() string { return e.oauthCode }
+
+// HTTPStatus returns the status of the token endpoint's answer, or 0 if there was
+// no answer.
+func (e *Error) HTTPStatus() int { return e.httpStatus }
+
+// Hint returns what to do about it, or "".
+func (e *Error) Hint() string { return e.hint }
+
+// Unwrap returns the cause, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// GRPCStatus returns the status that status.FromError finds.
+func (e *Error) GRPCStatus() *status.Status { return status.New(e.code, e.Error()) }
+
+// contextError wraps the error of a caller's context. gRPC makes UNAUTHENTICATED
+// or INTERNAL of a bare one.
+func contextError(cause error) *Error {
+	return &Error{
+		reason: ReasonContext,
+		code:   status.FromContextError(cause).Code(),
+		text:   "waiting for a token: " + cause.Error(),
+		cause:  cause,
+	}
+}
+
+func closedError() *Error {
+	return &Error{
+		reason: ReasonClosed,
+		code:   codes.Canceled,
+		text:   "the token source is closed",
+	}
+}
+
+// usageError is a mistake in a configuration, an option or a selection. It comes out
+// when something is built, never in a call.
+type usageError string
+
+// Error returns what to change.
+func (e usageError) Error() string { return string(e) }
+
+func usageErrorf(format string, args ...any) error {
+	return usageError(fmt.Sprintf(format, args...))
+}
+
+// printable bounds a text that may come from elsewhere and keeps it on one line.
+func printable(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+	if len(text) > limit {
+		return text[:limit] + "..."
+	}
+	return text
+}

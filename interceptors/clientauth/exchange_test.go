@@ -1,0 +1,241 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+func TestRequestForm(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		id, secret string
+		style      AuthStyle
+		scopes     []string
+		basic      bool
+		scope      string
+	}{
+		"generated id and secret":       {id: "1abc", secret: "9v_-Z", basic: true},
+		"plus in the secret":            {id: "1abc", secret: "a+b"},
+		"plus in the id":                {id: "1+abc", secret: "ab"},
+		"colon in the id":               {id: "a:b", secret: "ab"},
+		"not ASCII":                     {id: "abc", secret: "ä"},
+		"body fixed":                    {id: "abc", secret: "ab", style: AuthStyleBody},
+		"Basic fixed, plus not encoded": {id: "abc", secret: "a+b", style: AuthStyleBasic, basic: true},
+		"one scope":                     {id: "a", secret: "b", basic: true, scopes: []string{"demo/read.file"}, scope: "demo/read.file"},
+		"two scopes, sorted":            {id: "a", secret: "b", basic: true, scopes: []string{"demo/write.file", "demo/read.file", "demo/read.file"}, scope: "demo/read.file demo/write.file"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			endpoint := &fakeEndpoint{}
+			c, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: test.id, Secret: StaticSecret(test.secret)},
+				WithTransport(endpoint), WithAuthStyle(test.style), WithLogger((&logBuffer{}).logger()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Warm(t.Context(), test.scopes...); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			got := endpoint.all()[0]
+			user, password, basic := (&http.Request{Header: got.header}).BasicAuth()
+			if basic != test.basic {
+				t.Fatalf("Basic: got %v, want %v", basic, test.basic)
+			}
+			if basic && (user != test.id || password != test.secret || got.form.Has("client_id") || got.form.Has("client_secret")) {
+				t.Errorf("Basic: got %s:%s and the form %v", user, password, got.form)
+			}
+			if !basic && (got.form.Get("client_id") != test.id || got.form.Get("client_secret") != test.secret || got.header.Get("Authorization") != "") {
+				t.Errorf("body: got the form %v and Authorization %q", got.form, got.header.Get("Authorization"))
+			}
+			if g := got.form.Get("grant_type"); g != "client_credentials" {
+				t.Errorf("grant_type: got %q", g)
+			}
+			if got.form.Has("scope") != (test.scope != "") || got.form.Get("scope") != test.scope {
+				t.Errorf("scope: got %q, want %q", got.form["scope"], test.scope)
+			}
+			for key, want := range map[string]string{"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"} {
+				if g := got.header.Get(key); g != want {
+					t.Errorf("%s: got %q, want %q", key, g, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAnswer has the answers of 6.2 that are no token: how each is classed, that
+// the error helps, and that nothing of the body is in it.
+func TestAnswer(t *testing.T) {
+	t.Parallel()
+	const leak = "LEAKLEAK"
+	tests := map[string]struct {
+		reply     reply
+		reason    Reason
+		code      codes.Code
+		transient bool
+		oauth     string
+		text      string
+	}{
+		"405, empty body":          {reply: reply{status: 405}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, text: "/oauth2/token"},
+		"403, HTML of a WAF":       {reply: reply{status: 403, mime: "text/html", body: leak}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, text: "firewall"},
+		"400, JSON without error":  {reply: reply{status: 400, body: `{"message":"` + leak + `"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"400, error as plain text": {reply: reply{status: 400, mime: "text/plain", body: `{"error":"invalid_client"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"400, no code but text":    {reply: reply{status: 400, body: `{"error":"` + leak + `"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"408":                      {reply: reply{status: 408, body: `{"error":"invalid_client"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"429, HTML":                {reply: reply{status: 429, mime: "text/html", body: leak}, reason: ReasonThrottled, code: codes.Unavailable, transient: true, text: "150 token requests"},
+		"429, empty":               {reply: reply{status: 429}, reason: ReasonThrottled, code: codes.Unavailable, transient: true},
+		"429, OAuth error":         {reply: reply{status: 429, body: `{"error":"invalid_request"}`}, reason: ReasonThrottled, code: codes.Unavailable, transient: true},
+		"500":                      {reply: reply{status: 500, body: leak}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"503, OAuth error":         {reply: reply{status: 503, body: `{"error":"invalid_client"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"301":                      {reply: reply{status: 301, header: http.Header{"Location": {"https://" + leak}}}, reason: ReasonRedirect, code: codes.Unavailable, transient: true, text: "final address"},
+		"302":                      {reply: reply{status: 302, header: http.Header{"Location": {"https://" + leak}}}, reason: ReasonRedirect, code: codes.Unavailable, transient: true},
+		"307":                      {reply: reply{status: 307, header: http.Header{"Location": {"https://" + leak}}}, reason: ReasonRedirect, code: codes.Unavailable, transient: true},
+		"308":                      {reply: reply{status: 308, header: http.Header{"Location": {"https://" + leak}}}, reason: ReasonRedirect, code: codes.Unavailable, transient: true},
+		"204":                      {reply: reply{status: 204}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
+		"200, HTML":                {reply: reply{mime: "text/html", body: leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true, text: "proxy"},
+		"200, HTML as JSON":        {reply: reply{body: "<html>" + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
+		"200, form":                {reply: reply{mime: "application/x-www-form-urlencoded", body: "access_token=" + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
+		"200, JSON as text":        {reply: reply{mime: "text/plain", body: ok(0, 60).body}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
+		"200, error":               {reply: reply{body: `{"error":"invalid_client"}`}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
+		"200, too large":           {reply: reply{body: strings.Repeat(" ", maxBody) + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true, text: "too large"},
+		"400, too large":           {reply: reply{status: 400, body: strings.Repeat(" ", maxBody) + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
+		"200, CR LF in the token":  {reply: reply{body: `{"access_token":"` + leak + `\r\n","token_type":"Bearer"}`}, reason: ReasonResponse, code: codes.Unavailable, transient: true, text: "printable ASCII"},
+		"invalid_client":           {reply: oauthError("invalid_client"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "invalid_client", text: "user pool"},
+		"invalid_client, 401":      {reply: reply{status: 401, body: `{"error":"invalid_client","error_description":"` + leak + `"}`}, reason: ReasonRefused, code: codes.Unauthenticated, oauth: "invalid_client"},
+		"invalid_grant":            {reply: oauthError("invalid_grant"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "invalid_grant", text: "AllowedOAuthFlowsUserPoolClient"},
+		"invalid_scope":            {reply: oauthError("invalid_scope"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "invalid_scope", text: "AllowedOAuthScopes"},
+		"unauthorized_client":      {reply: oauthError("unauthorized_client"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "unauthorized_client", text: "AllowedOAuthFlows"},
+		"unsupported_grant_type":   {reply: oauthError("unsupported_grant_type"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "unsupported_grant_type"},
+		"temporarily_unavailable":  {reply: oauthError("temporarily_unavailable"), reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, oauth: "temporarily_unavailable"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return test.reply }})
+			_, err := c.exchange.fetch(t.Context(), StaticSecret(testSecret), []string{"demo/read.file"})
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			if err.Reason() != test.reason || err.Code() != test.code || err.transient != test.transient || err.OAuthCode() != test.oauth {
+				t.Errorf("got %s %s transient=%v oauth=%q, want %s %s transient=%v oauth=%q", err.Reason(), err.Code(), err.transient, err.OAuthCode(),
+					test.reason, test.code, test.transient, test.oauth)
+			}
+			wantStatus := max(test.reply.status, 200)
+			if err.HTTPStatus() != wantStatus {
+				t.Errorf("HTTP status: got %d, want %d", err.HTTPStatus(), wantStatus)
+			}
+			text := err.Error()
+			if !strings.HasPrefix(text, "clientauth: ") || !strings.Contains(text, test.text) || !strings.Contains(text, testURL) {
+				t.Errorf("got the text %q, want %q in it", text, test.text)
+			}
+			if strings.Contains(text, leak) {
+				t.Errorf("the text has what the endpoint sent: %q", text)
+			}
+			if len(test.reply.body) <= maxBody {
+				sum := sha256.Sum256([]byte(test.reply.body))
+				if want := hex.EncodeToString(sum[:])[:16]; !strings.Contains(text, want) {
+					t.Errorf("got the text %q, want the body's hash %s in it", text, want)
+				}
+			}
+		})
+	}
+}
+
+// endless is a body that never ends; it counts what was read.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+func TestHugeBodyIsNotRead(t *testing.T) {
+	t.Parallel()
+	body := &endless{}
+	c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return reply{reader: body} }})
+	_, err := c.exchange.fetch(t.Context(), StaticSecret(testSecret), nil)
+	if err == nil || err.Reason() != ReasonResponse {
+		t.Fatalf("got %v, want %s", err, ReasonResponse)
+	}
+	if body.read != maxBody+1 {
+		t.Errorf("read %d bytes, want %d", body.read, maxBody+1)
+	}
+}
+
+// drip gives one byte a second.
+type drip struct{ ctx context.Context } //nolint:containedctx // the request's, as a real body has it
+
+func (d drip) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		p[0] = ' '
+		return 1, nil
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	}
+}
+
+type dripEndpoint struct{}
+
+func (dripEndpoint) RoundTrip(req *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(drip{req.Context()})}, nil
+}
+
+func TestSlowBodyEndsWithTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newSource(t, dripEndpoint{})
+		start := time.Now()
+		_, err := c.exchange.fetch(t.Context(), StaticSecret(testSecret), nil)
+		if err == nil || err.Reason() != ReasonNetwork || err.Code() != codes.Unavailable {
+			t.Fatalf("got %v, want %s", err, ReasonNetwork)
+		}
+		if got := time.Since(start); got != attemptTimeout {
+			t.Errorf("ended after %v, want %v", got, attemptTimeout)
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Error("the error is DeadlineExceeded, which a caller takes for its own")
+		}
+	})
+}
+
+func TestSecretFailure(t *testing.T) {
+	t.Parallel()
+	endpoint := &fakeEndpoint{}
+	c := newSource(t, endpoint)
+	errVault := errors.New("the vault is sealed")
+	for name, secret := range map[string]SecretFunc{
+		"error": func(context.Context) (Secret, error) { return Secret{}, errVault },
+		"zero":  func(context.Context) (Secret, error) { return Secret{}, nil },
+		"empty": StaticSecret(""),
+	} {
+		_, err := c.exchange.fetch(t.Context(), secret, nil)
+		if err == nil || err.Reason() != ReasonSecret || err.Code() != codes.Unavailable {
+			t.Errorf("%s: got %v, want %s", name, err, ReasonSecret)
+		}
+		if name == "error" && !errors.Is(err, errVault) {
+			t.Errorf("%s: got %v, want the cause in it", name, err)
+		}
+	}
+	if n := endpoint.count(); n != 0 {
+		t.Errorf("got %d requests without a secret, want 0", n)
+	}
+}

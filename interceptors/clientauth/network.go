@@ -1,0 +1,62 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// describe returns what an error of the network means and, if the error is of a
+// kind whose text is the machine's own, the error as the cause.
+func describe(err error) (text string, cause error) {
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "its certificate does not hold: " + printable(e.Err.Error(), 300), e
+	}
+	if e, ok := errors.AsType[tls.AlertError](err); ok {
+		return "TLS failed: " + e.Error(), e
+	}
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		// The error itself holds the bytes that came instead of TLS.
+		if string(e.RecordHeader[:]) == "HTTP/" {
+			return "it speaks plain HTTP, not TLS", nil
+		}
+		return "it does not speak TLS", nil
+	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		return printable(e.Error(), 300), e
+	}
+	// The cause of what timed out or was given up is left out: errors.Is would take
+	// it for the end of the caller's own context.
+	op, isOp := errors.AsType[*net.OpError](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "the request was given up", nil
+	case errors.Is(err, context.DeadlineExceeded) || timeout(err):
+		if isOp && op.Op == "dial" {
+			return printable(op.Error(), 300), nil
+		}
+		return "no answer in time", nil
+	case isOp:
+		return printable(op.Error(), 300), op
+	case strings.HasPrefix(err.Error(), "tls: "):
+		return printable(err.Error(), 300), nil
+	}
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, errNoAnswer, errProxy} {
+		if errors.Is(err, known) {
+			return "the connection ended: " + known.Error(), known
+		}
+	}
+	return fmt.Sprintf("the HTTP exchange failed (%T)", err), nil
+}
+
+func timeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}

@@ -1,0 +1,248 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+)
+
+// networkFetch makes one request to url over the real network. With trust the
+// server's certificate is among the roots.
+func networkFetch(t *testing.T, url string, trust *httptest.Server) (response, *Error) {
+	t.Helper()
+	transport := newTransport()
+	transport.Proxy = nil
+	if trust != nil {
+		transport.TLSClientConfig.RootCAs = trust.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	}
+	target, err := newEndpoint(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := exchange{endpoint: target, clientID: testClient, transport: transport}
+	return x.fetch(t.Context(), StaticSecret(testSecret), nil)
+}
+
+func tlsServer(t *testing.T, h http.HandlerFunc, change func(*httptest.Server)) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if change != nil {
+		change(s)
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func writeToken(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	_, _ = io.WriteString(w, ok(0, 3600).body)
+}
+
+func TestOverTLS(t *testing.T) {
+	t.Parallel()
+	s := tlsServer(t, writeToken, nil)
+	got, err := networkFetch(t, s.URL+"/oauth2/token", s)
+	if err != nil || got.token != opaque(0) {
+		t.Fatalf("got %v, want token 0", err)
+	}
+}
+
+func TestNetworkFaults(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		handler http.HandlerFunc
+		change  func(*httptest.Server)
+		trust   bool
+		url     func(string) string
+		want    string
+	}{
+		"unknown authority": {handler: writeToken, want: "certificate does not hold"},
+		"wrong name":        {handler: writeToken, trust: true, url: func(u string) string { return strings.Replace(u, "127.0.0.1", "localhost", 1) }, want: "certificate does not hold"},
+		"TLS 1.1": {handler: writeToken, trust: true, want: "protocol version", change: func(s *httptest.Server) {
+			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		}},
+		"reset after the request": {trust: true, want: "EOF", handler: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+		}},
+		"body cut off": {trust: true, want: "EOF", handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, `{"access_token":"`)
+		}},
+		"malformed answer with the secret": {trust: true, want: "HTTP exchange failed", handler: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = fmt.Fprintf(conn, "HTTP/1.1 2xx %s\r\n\r\n", testSecret)
+				_ = conn.Close()
+			}
+		}},
+		"refused": {handler: writeToken, want: "connection refused", change: nil, url: func(string) string { return "https://" + closedPort(t) + "/oauth2/token" }},
+		"unknown host": {handler: writeToken, want: "lookup", url: func(string) string {
+			return "https://files.invalid/oauth2/token" // RFC 6761: never exists
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := tlsServer(t, test.handler, test.change)
+			url := s.URL + "/oauth2/token"
+			if test.url != nil {
+				url = test.url(url)
+			}
+			var trust *httptest.Server
+			if test.trust {
+				trust = s
+			}
+			_, err := networkFetch(t, url, trust)
+			if err == nil {
+				t.Fatal("got no error")
+			}
+			if err.Reason() != ReasonNetwork || err.Code() != codes.Unavailable || !err.transient {
+				t.Errorf("got %s %s, want %s %s, transient", err.Reason(), err.Code(), ReasonNetwork, codes.Unavailable)
+			}
+			if !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), testSecret) {
+				t.Errorf("got %q, want %q in it and no secret", err, test.want)
+			}
+			if cause := errors.Unwrap(err); cause != nil && strings.Contains(fmt.Sprintf("%v %+v", cause, cause), testSecret) {
+				t.Errorf("the cause has the secret: %v", cause)
+			}
+		})
+	}
+}
+
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func TestPlainServerOnHTTPS(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(writeToken))
+	defer s.Close()
+	_, err := networkFetch(t, strings.Replace(s.URL, "http:", "https:", 1), nil)
+	if err == nil || err.Reason() != ReasonNetwork || !strings.Contains(err.Error(), "plain HTTP") {
+		t.Errorf("got %v, want a text about plain HTTP", err)
+	}
+}
+
+// TestRedirectIsNotFollowed: the secret reaches no second server.
+func TestRedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			t.Parallel()
+			var reached atomic.Int64
+			second := tlsServer(t, func(w http.ResponseWriter, r *http.Request) { reached.Add(1); writeToken(w, r) }, nil)
+			first := tlsServer(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, second.URL, code) }, nil)
+			_, err := networkFetch(t, first.URL+"/oauth2/token", first)
+			if err == nil || err.Reason() != ReasonRedirect {
+				t.Errorf("got %v, want %s", err, ReasonRedirect)
+			}
+			if n := reached.Load(); n != 0 {
+				t.Errorf("the second server got %d requests, want 0", n)
+			}
+		})
+	}
+}
+
+// TestCompressedAnswer: an answer that was not asked for in this form is not
+// inflated.
+func TestCompressedAnswer(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	s := tlsServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r.Header.Get("Accept-Encoding"))
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff})
+	}, nil)
+	_, err := networkFetch(t, s.URL, s)
+	if err == nil || err.Reason() != ReasonResponse {
+		t.Errorf("got %v, want %s", err, ReasonResponse)
+	}
+	if got := asked.Load(); got != "" {
+		t.Errorf("Accept-Encoding: got %q, want none", got)
+	}
+}
+
+func TestTransportBounds(t *testing.T) {
+	t.Parallel()
+	transport := newTransport()
+	if transport.TLSClientConfig.MinVersion != tls.VersionTLS12 || transport.TLSClientConfig.InsecureSkipVerify {
+		t.Error("TLS before 1.2 or without verification is allowed")
+	}
+	if transport.TLSHandshakeTimeout != tlsTimeout || transport.ResponseHeaderTimeout != headerTimeout {
+		t.Error("a part of an attempt has no bound")
+	}
+	if transport.Proxy == nil {
+		t.Error("the environment's proxy is not used")
+	}
+}
+
+// TestHangingServer: a server that never answers ends with the request's context,
+// which is the attempt's.
+func TestHangingServer(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	s := tlsServer(t, func(_ http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+	}, nil)
+	defer close(release)
+	transport := newTransport()
+	transport.TLSClientConfig.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	c, err := NewClientCredentials(Config{TokenURL: s.URL, ClientID: testClient, Secret: StaticSecret(testSecret)},
+		WithTransport(transport), WithLogger((&logBuffer{}).logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Warm(t.Context()) }()
+	<-arrived
+	if err := c.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	wantReason(t, <-done, ReasonClosed, codes.Canceled)
+}
+
+// TestForeignContextErrors: the end of a request's own context is not passed on as a
+// cause, where a caller would take it for the end of its own.
+func TestForeignContextErrors(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"canceled":         fmt.Errorf("x: %w", context.Canceled),
+		"deadline":         fmt.Errorf("x: %w", context.DeadlineExceeded),
+		"canceled dialing": &net.OpError{Op: "dial", Net: "tcp", Err: context.Canceled},
+		"dialing too long": &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded},
+		"reading too long": &net.OpError{Op: "read", Net: "tcp", Err: context.DeadlineExceeded},
+	} {
+		if text, cause := describe(err); text == "" || cause != nil {
+			t.Errorf("%s: got %q with the cause %v, want a text and no cause", name, text, cause)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The values that nothing may print. The parts of a token count too.
+const (
+	hiddenToken  = "HIDDENTOKEN0123456789"
+	hiddenSecret = "hiddensecret0123456789"
+)
+
+var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p", "%10.3v"}
+
+// everyWay prints x in each way that a program might.
+func everyWay(x any) string {
+	var out bytes.Buffer
+	for _, verb := range verbs {
+		fmt.Fprintf(&out, verb+"\n", x)
+		// In a struct, a pointer, a slice, a map, and a field that fmt may not call.
+		fmt.Fprintf(&out, verb+"\n", struct{ X any }{x})
+		fmt.Fprintf(&out, verb+"\n", &struct{ x any }{x})
+		fmt.Fprintf(&out, verb+"\n", []any{x})
+		fmt.Fprintf(&out, verb+"\n", map[string]any{"x": x})
+	}
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+		slog.New(handler).Info("x", "x", x, "in", []any{x}, slog.Group("g", "x", x))
+	}
+	if b, err := json.Marshal(x); err == nil {
+		out.Write(b)
+	}
+	if b, err := json.Marshal(map[string]any{"x": []any{x}}); err == nil {
+		out.Write(b)
+	}
+	if b, err := xml.Marshal(x); err == nil {
+		out.Write(b)
+	}
+	fmt.Fprintln(&out, fmt.Errorf("wrapped: %v", x))
+	return out.String()
+}
+
+func hidden(t *testing.T, what, text string) {
+	t.Helper()
+	for _, value := range []string{hiddenToken, hiddenSecret} {
+		for _, form := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), fmt.Sprintf("%d", []byte(value))} {
+			if i := strings.Index(text, form); i >= 0 {
+				t.Errorf("%s prints it: ...%s", what, text[max(0, i-60):i+len(form)])
+			}
+		}
+	}
+}
+
+// plain is what Token would be without its methods.
+type plain struct{ value string }
+
+// TestNothingIsPrinted is alone and waits until its source rests: with a verb that
+// does not fit, fmt follows pointers in unexported fields into what is live.
+func TestNothingIsPrinted(t *testing.T) {
+	synctest.Test(t, nothingIsPrinted)
+}
+
+func nothingIsPrinted(t *testing.T) {
+	t.Helper()
+	// The control: the ways of printing do find an unprotected value.
+	if text := everyWay(plain{value: hiddenToken}); !strings.Contains(text, hiddenToken) {
+		t.Fatal("the control was not printed, so this test finds nothing")
+	}
+
+	logs := &logBuffer{}
+	endpoint := &fakeEndpoint{answer: func(int, request) reply { return okToken(hiddenToken, "3600") }}
+	cfg := Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(hiddenSecret), NextSecret: StaticSecret(hiddenSecret)}
+	c, err := NewClientCredentials(cfg, WithTransport(endpoint), WithLogger(logs.logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	token, err := c.Token(t.Context(), Request{Scopes: []string{"demo/read.file"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Value() != hiddenToken {
+		t.Fatalf("got %q, want the token: without it this test finds nothing", token.Value())
+	}
+	carrier, err := newCarrier(c, AllClientScopes(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := carrier.metadata(token); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	secret := NewSecret(hiddenSecret)
+	for what, x := range map[string]any{
+		"Token": token, "*Token": &token, "NewToken": NewToken(hiddenToken, time.Now()), "Secret": secret, "*Secret": &secret,
+		"Request": Request{Rejected: token}, "*Request": &Request{Rejected: token}, "Config": cfg, "*Config": &cfg,
+		"*ClientCredentials": c, "carrier": carrier, "call": &callCarrier{carrier: carrier, rejected: token},
+		"unexported fields": struct {
+			t Token
+			s Secret
+		}{token, secret},
+		"SecretFunc": cfg.Secret,
+	} {
+		hidden(t, what, everyWay(x))
+	}
+	for what, text := range map[string]string{
+		"Token": fmt.Sprint(token), "Secret": fmt.Sprint(secret), "GoString": token.GoString() + secret.GoString(),
+		"String": token.String() + secret.String(), "LogValue": token.LogValue().String(), "Secret's LogValue": secret.LogValue().String(),
+	} {
+		if !strings.Contains(text, "[redacted]") {
+			t.Errorf("%s: got %q, want [redacted]", what, text)
+		}
+	}
+	if got, err := json.Marshal([]any{token, secret}); err != nil || string(got) != `["[redacted]","[redacted]"]` {
+		t.Errorf("JSON: got %s, %v", got, err)
+	}
+	hidden(t, "the log", logs.String())
+}
+
+// TestErrorsPrintNothing makes every kind of failure with an endpoint that repeats
+// the secret and a token in all that it sends.
+func TestErrorsPrintNothing(t *testing.T) {
+	t.Parallel()
+	echo := hiddenToken + " " + hiddenSecret
+	replies := map[string]reply{
+		"status line of an error":   {status: 500, body: echo},
+		"WAF":                       {status: 403, mime: "text/html", body: echo},
+		"throttled":                 {status: 429, header: http.Header{"Retry-After": {echo}}, body: echo},
+		"redirect":                  {status: 302, header: http.Header{"Location": {"https://" + hiddenSecret}}},
+		"content type":              {mime: hiddenSecret + "/" + hiddenToken, body: echo},
+		"OAuth code":                {status: 400, body: `{"error":"` + hiddenSecret + `"}`},
+		"OAuth description":         {status: 400, body: `{"error":"invalid_client","error_description":"` + echo + `"}`},
+		"truncated":                 {body: `{"access_token":"` + hiddenToken},
+		"token_type":                {body: `{"access_token":"` + hiddenToken + `","token_type":"` + hiddenSecret + `"}`},
+		"expires_in":                {body: `{"access_token":"` + hiddenToken + `","token_type":"Bearer","expires_in":"` + hiddenSecret + `"}`},
+		"token with a line break":   {body: `{"access_token":"` + hiddenToken + `\n","token_type":"Bearer"}`},
+		"transport error":           {err: fmt.Errorf("malformed HTTP response %q", echo)},
+		"no life and no scope":      okToken(hiddenToken, ""),
+		"scopes that were dropped":  okToken(jwt(map[string]any{"scope": "x", "jti": hiddenToken, "sub": hiddenSecret}), ""),
+		"life that is over already": okToken(jwt(map[string]any{"exp": 1, "iat": 2, "jti": hiddenToken}), "60"),
+	}
+	for name, r := range replies {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				logs := &logBuffer{}
+				c, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(hiddenSecret)},
+					WithTransport(&fakeEndpoint{answer: func(int, request) reply { return r }}), WithLogger(logs.logger()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = c.Close() }()
+				_, err = c.Token(t.Context(), Request{Scopes: []string{"demo/read.file"}})
+				synctest.Wait()
+				if logs.String() == "" {
+					t.Error("nothing was logged: without it this test finds nothing")
+				}
+				hidden(t, "the log", logs.String())
+				if err == nil {
+					return
+				}
+				hidden(t, "the error", everyWay(err))
+				for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
+					hidden(t, "a cause", everyWay(cause))
+				}
+				e, _ := errors.AsType[*Error](err)
+				hidden(t, "the status", fmt.Sprint(e.GRPCStatus().Proto()))
+			})
+		})
+	}
+}

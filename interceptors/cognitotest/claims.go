@@ -1,0 +1,98 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cognitotest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// member is a member of a JSON object whose order matters.
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// object writes members in their order. Values are written as they are: tokens
+// that are wrong on purpose may carry anything.
+func object(members []member) []byte {
+	var buf bytes.Buffer
+	buf.WriteByte('{')
+	for i, m := range members {
+		if i > 0 {
+			buf.WriteByte(',')
+		}
+		buf.Write(rawJSON(m.name))
+		buf.WriteByte(':')
+		buf.Write(m.value)
+	}
+	buf.WriteByte('}')
+	return buf.Bytes()
+}
+
+// rawJSON encodes a string or number.
+func rawJSON(v any) json.RawMessage {
+	raw, err := encodeJSON(v)
+	if err != nil {
+		return json.RawMessage("null") // strings and integers cannot fail
+	}
+	return raw
+}
+
+// issue signs an access token. A token has the claims of now and the pool's present key.
+func (p *UserPool) issue(c *client, scopes []string) (string, error) {
+	pair, err := p.keys.current()
+	if err != nil {
+		return "", err
+	}
+	now := p.server.clock()
+	return compact(pair.access, object(header(pair.access.id)), object(p.accessClaims(c.id, scopes, now, c.lifetime)))
+}
+
+func header(kid string) []member {
+	return []member{{"kid", rawJSON(kid)}, {"alg", rawJSON("RS256")}}
+}
+
+// accessClaims are the claims of a machine-to-machine token in Cognito's order.
+// There is no aud and no username.
+func (p *UserPool) accessClaims(clientID string, scopes []string, issued time.Time, lifetime time.Duration) []member {
+	iat := issued.Unix()
+	return []member{
+		{"sub", rawJSON(clientID)},
+		{"token_use", rawJSON("access")},
+		{"scope", rawJSON(strings.Join(scopes, " "))},
+		{"auth_time", rawJSON(iat)},
+		{"iss", rawJSON(p.Issuer())},
+		{"exp", rawJSON(issued.Add(lifetime).Unix())},
+		{"iat", rawJSON(iat)},
+		{"version", rawJSON(2)},
+		{"jti", rawJSON(newUUID())},
+		{"client_id", rawJSON(clientID)},
+	}
+}
+
+// compact makes a JWS in the compact form (RFC 7515, section 7.1).
+func compact(key signingKey, header, payload []byte) (string, error) {
+	input := base64.RawURLEncoding.EncodeToString(header) + "." + base64.RawURLEncoding.EncodeToString(payload)
+	signature, err := key.sign([]byte(input))
+	if err != nil {
+		return "", err
+	}
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+// newUUID returns a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}

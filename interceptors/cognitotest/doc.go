@@ -1,0 +1,77 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cognitotest is an embedded Amazon Cognito for development and tests:
+// what a service needs of it to get and check machine-to-machine tokens,
+// without an AWS account.
+//
+//	cognito, err := cognitotest.NewServer()
+//	if err != nil { ... }
+//	defer cognito.Close()
+//	client := cognito.Pool("s2s-test").Client("sts-test-app-client")
+//	// POST to cognito.TokenURL() with client.ID and client.Secret,
+//	// check tokens against cognito.Issuer() and cognito.JWKSURL()
+//
+// It answers as Cognito does, also where that surprises: a disallowed scope is
+// dropped silently, errors are 400 with nothing but a code, a wrong content type
+// is 405 without a body, tokens have no aud, and the key of access tokens is not
+// the first of the JWKS. Where Amazon's documents are silent or contradict each
+// other, the comment of the setting says so.
+//
+// It is for development only. It shows its secrets to whoever asks the Go API
+// and issues tokens that are wrong on purpose; no production service should
+// link it. It imports the standard library only, and not testing.
+//
+// # Addresses
+//
+// A server has one or more user pools and one host:
+//
+//	<URL>/<domain>/oauth2/token                       token endpoint of a pool
+//	<URL>/oauth2/token                                the same, if there is one pool
+//	<URL>/<pool id>/.well-known/jwks.json             public keys
+//	<URL>/<pool id>/.well-known/openid-configuration  discovery
+//
+// Requests whose Host is one of Cognito's own names are answered as by that
+// host; [Server.Transport] makes such requests without the network.
+//
+// # Config file
+//
+// [WithConfigFile] reads pools from JSON. Everything but the scopes can be left
+// out; unknown fields are errors. access_token_validity is in seconds.
+//
+//	{
+//	  "pools": [{
+//	    "id": "eu-central-1_aBcDeFgHi",
+//	    "name": "s2s-test",
+//	    "region": "eu-central-1",
+//	    "domain": "my-prefix",
+//	    "issuer": "EMULATOR, ORIGINAL or UPDATED",
+//	    "disallowed_scopes": "drop or reject",
+//	    "resource_servers": [{
+//	      "identifier": "demo",
+//	      "name": "Test API",
+//	      "scopes": [{"name": "read.file", "description": "Read files"}]
+//	    }],
+//	    "clients": [{
+//	      "id": "6fn8h3u2vd0c1m7k5s9q4t2b0e",
+//	      "name": "sts-test-app-client",
+//	      "secrets": ["one or two, 24 to 64 characters"],
+//	      "generate_secret": true,
+//	      "allowed_oauth_flows": ["client_credentials"],
+//	      "allowed_oauth_flows_user_pool_client": true,
+//	      "allowed_oauth_scopes": ["demo/read.file"],
+//	      "access_token_validity": 3600
+//	    }]
+//	  }]
+//	}
+//
+// # Tests
+//
+// Generated keys take some tenths of a second: make one pair for a test binary
+// with [GenerateKeys] and give it to [WithKeys]. [UserPool.Mint] makes tokens
+// that are wrong on purpose, [Server.SetFault] makes endpoints fail,
+// [Server.Counts] tells how often they were asked. Inside a testing/synctest
+// bubble use [WithoutListener] and [Server.Transport].
+//
+// All methods are safe for concurrent use.
+package cognitotest

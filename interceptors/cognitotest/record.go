@@ -1,0 +1,197 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cognitotest
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Counts says how often a pool or server was asked.
+type Counts struct {
+	// TokenRequests is Issued, Refused and Faulted together.
+	TokenRequests int64
+	// TokensIssued counts answers with a token.
+	TokensIssued int64
+	// TokensRefused counts all other answers, throttled ones too.
+	TokensRefused int64
+	// TokensThrottled counts those with status 429 of [WithThrottle].
+	TokensThrottled int64
+	// TokensFaulted counts requests that a [Fault] answered, or left unanswered.
+	TokensFaulted int64
+	// JWKSRequests counts fetches of the public keys, faulty ones too.
+	JWKSRequests int64
+	// DiscoveryRequests counts fetches of openid-configuration, faulty ones too.
+	DiscoveryRequests int64
+}
+
+func (c Counts) plus(d Counts) Counts {
+	return Counts{
+		TokenRequests:     c.TokenRequests + d.TokenRequests,
+		TokensIssued:      c.TokensIssued + d.TokensIssued,
+		TokensRefused:     c.TokensRefused + d.TokensRefused,
+		TokensThrottled:   c.TokensThrottled + d.TokensThrottled,
+		TokensFaulted:     c.TokensFaulted + d.TokensFaulted,
+		JWKSRequests:      c.JWKSRequests + d.JWKSRequests,
+		DiscoveryRequests: c.DiscoveryRequests + d.DiscoveryRequests,
+	}
+}
+
+// stats counts one pool's requests.
+type stats struct {
+	issued, refused, throttled, faulted atomic.Int64
+	jwks, discovery                     atomic.Int64
+}
+
+func (s *stats) token(e *TokenRequest) {
+	switch {
+	case e.Fault:
+		s.faulted.Add(1)
+	case e.Status == 200:
+		s.issued.Add(1)
+	default:
+		s.refused.Add(1)
+		if e.Throttled {
+			s.throttled.Add(1)
+		}
+	}
+}
+
+func (s *stats) counts() Counts {
+	c := Counts{
+		TokensIssued:      s.issued.Load(),
+		TokensRefused:     s.refused.Load(),
+		TokensThrottled:   s.throttled.Load(),
+		TokensFaulted:     s.faulted.Load(),
+		JWKSRequests:      s.jwks.Load(),
+		DiscoveryRequests: s.discovery.Load(),
+	}
+	c.TokenRequests = c.TokensIssued + c.TokensRefused + c.TokensFaulted
+	return c
+}
+
+// TokenRequest records one request to a token endpoint: what was asked and what
+// came of it. It holds no secret and no token.
+type TokenRequest struct {
+	// Time is the server's clock.
+	Time time.Time
+	// Pool is the pool's id.
+	Pool string
+	// ClientID and Client are id and name of the client. Empty if the request
+	// named no client of the pool: what a stranger writes is not kept.
+	ClientID, Client string
+	// Asked holds the scopes of the request, at most 50. Nil: it named none.
+	Asked []string
+	// Granted holds the scopes of the token.
+	Granted []string
+	// Status is the HTTP status; 0 if there was no answer.
+	Status int
+	// Error is the code of a refusal, for example "invalid_client".
+	Error string
+	// Throttled says that [WithThrottle] refused it.
+	Throttled bool
+	// Fault says that a [Fault] answered it.
+	Fault bool
+}
+
+// Dropped returns the scopes that were asked for and not granted although a
+// token was issued.
+func (t TokenRequest) Dropped() []string {
+	if len(t.Granted) == 0 {
+		return nil
+	}
+	var dropped []string
+	for _, s := range t.Asked {
+		if !slices.Contains(t.Granted, s) && !slices.Contains(dropped, s) {
+			dropped = append(dropped, s)
+		}
+	}
+	return dropped
+}
+
+const (
+	recordLimit = 1000
+	askedLimit  = 50
+	scopeLimit  = 2*256 + 1 // the longest scope that can exist
+)
+
+// askedScopes splits a scope parameter for the record, within bounds.
+func askedScopes(scope string) []string {
+	var asked []string
+	for s := range strings.SplitSeq(scope, " ") {
+		if s == "" {
+			continue
+		}
+		if len(asked) == askedLimit {
+			break
+		}
+		asked = append(asked, strings.Clone(s[:min(len(s), scopeLimit)]))
+	}
+	return asked
+}
+
+// requestLog is a ring of the last requests. It is safe for concurrent use.
+type requestLog struct {
+	mu      sync.Mutex
+	entries []TokenRequest
+	next    int // where the oldest is, once the ring is full
+}
+
+func (l *requestLog) add(e TokenRequest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.entries) < recordLimit {
+		l.entries = append(l.entries, e)
+		return
+	}
+	l.entries[l.next] = e
+	l.next = (l.next + 1) % recordLimit
+}
+
+func (l *requestLog) all() []TokenRequest {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]TokenRequest, 0, len(l.entries))
+	for _, e := range append(l.entries[l.next:len(l.entries):len(l.entries)], l.entries[:l.next]...) {
+		e.Asked, e.Granted = slices.Clone(e.Asked), slices.Clone(e.Granted)
+		out = append(out, e)
+	}
+	return out
+}
+
+// throttle allows so many requests in a second, after an idle second all at
+// once. The nil throttle allows everything. It is safe for concurrent use.
+type throttle struct {
+	mu     sync.Mutex
+	rate   float64
+	tokens float64
+	last   time.Time
+}
+
+func newThrottle(perSecond int) *throttle {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &throttle{rate: float64(perSecond), tokens: float64(perSecond)}
+}
+
+func (t *throttle) allow(now time.Time) bool {
+	if t == nil {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.last.IsZero() && now.After(t.last) {
+		t.tokens = min(t.rate, t.tokens+now.Sub(t.last).Seconds()*t.rate)
+	}
+	t.last = now
+	if t.tokens < 1 {
+		return false
+	}
+	t.tokens--
+	return true
+}

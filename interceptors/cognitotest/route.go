@@ -1,0 +1,142 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cognitotest
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// bodyLimit bounds the body of a request.
+const bodyLimit = 64 << 10
+
+const (
+	tokenPath     = "/oauth2/token"
+	revokePath    = "/oauth2/revoke"
+	wellKnownPath = "/.well-known/"
+)
+
+// answer makes the reply to one request for a host. An error means that the
+// request's context ended first.
+func (s *Server) answer(ctx context.Context, r *http.Request, host string) (reply, error) {
+	// The body is read before anything waits: net/http notices that a caller has
+	// gone only after that.
+	var body []byte
+	tooLong := false
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(r.Body, bodyLimit+1)); err != nil {
+			return reply{}, err
+		}
+		tooLong = len(body) > bodyLimit
+	}
+	in := inbound{method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header, body: body, tooLong: tooLong}
+	name := strings.ToLower(hostname(host))
+	for _, p := range s.pools {
+		if name == p.domainHost() {
+			in.cognitoHost = true
+			return p.serveDomain(ctx, &in)
+		}
+	}
+	if m := issuerHost.FindStringSubmatch(name); m != nil {
+		in.cognitoHost = true
+		return s.serveIssuers(ctx, &in, m[1])
+	}
+	return s.servePaths(ctx, &in)
+}
+
+// inbound is a request whose body has been read.
+type inbound struct {
+	method      string
+	path        string // inside the host or the domain
+	header      http.Header
+	body        []byte
+	tooLong     bool
+	cognitoHost bool // it was sent to one of Cognito's own host names
+}
+
+// issuerHost matches both hosts that serve the well-known paths.
+var issuerHost = regexp.MustCompile(`^(?:issuer-)?cognito-idp\.([a-z0-9-]+)\.amazonaws\.com$`)
+
+// servePaths routes what the emulator serves under its own host name: issuers by
+// pool id and domains by prefix.
+func (s *Server) servePaths(ctx context.Context, in *inbound) (reply, error) {
+	if in.path == tokenPath || in.path == revokePath {
+		if len(s.pools) == 1 {
+			return s.pools[0].serveDomain(ctx, in)
+		}
+		return textReply(http.StatusNotFound, "this server has several user pools: use /<domain>"+in.path), nil
+	}
+	first, rest, _ := strings.Cut(strings.TrimPrefix(in.path, "/"), "/")
+	for _, p := range s.pools {
+		if strings.EqualFold(first, p.domain) {
+			in.path = "/" + rest
+			return p.serveDomain(ctx, in)
+		}
+	}
+	if poolIDPattern.MatchString(first) {
+		return s.serveIssuers(ctx, in, "")
+	}
+	return unknownPath(in), nil
+}
+
+// serveDomain answers what the host of /oauth2/token answers.
+func (p *UserPool) serveDomain(ctx context.Context, in *inbound) (reply, error) {
+	switch in.path {
+	case tokenPath:
+		return p.serveToken(ctx, in)
+	case revokePath:
+		return p.serveRevoke(in), nil
+	default:
+		return unknownPath(in), nil
+	}
+}
+
+// unknownPath is what a domain answers to paths that it does not know. The
+// well-known paths are not on the domain.
+func unknownPath(in *inbound) reply {
+	if in.method == http.MethodGet || in.method == http.MethodHead {
+		return emptyReply(http.StatusNotFound)
+	}
+	r := domainReply(emptyReply(http.StatusMethodNotAllowed))
+	r.header.Set("Allow", http.MethodGet)
+	return r
+}
+
+// domainHost is the host name under which AWS serves the pool's domain.
+func (p *UserPool) domainHost() string {
+	if strings.Contains(p.domain, ".") {
+		return p.domain
+	}
+	return p.domain + ".auth." + p.region + ".amazoncognito.com"
+}
+
+func textReply(status int, text string) reply {
+	return reply{status: status, header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, body: []byte(text + "\n")}
+}
+
+// hostname cuts the port off.
+func hostname(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		return h
+	}
+	return host
+}
+
+// hostKey is a host with its port, also if it is the scheme's default.
+func hostKey(scheme, host string) string {
+	host = strings.ToLower(host)
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	if scheme == "https" {
+		return net.JoinHostPort(strings.Trim(host, "[]"), "443")
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "80")
+}

@@ -1,0 +1,234 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cognitotest
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The error codes of the token endpoint (developer guide, "The token issuer
+// endpoint", and invalid_scope, which Cognito sends too).
+const (
+	invalidRequest       = "invalid_request"
+	invalidClient        = "invalid_client"
+	invalidGrant         = "invalid_grant"
+	invalidScope         = "invalid_scope"
+	unauthorizedClient   = "unauthorized_client"
+	unsupportedGrantType = "unsupported_grant_type"
+	unsupportedTokenType = "unsupported_token_type"
+)
+
+const clientCredentials = "client_credentials"
+
+type errorBody struct {
+	Error string `json:"error"`
+}
+
+type tokenBody struct {
+	AccessToken string `json:"access_token"`
+	ExpiresIn   int64  `json:"expires_in"`
+	TokenType   string `json:"token_type"`
+}
+
+// serveToken answers /oauth2/token and keeps the books about it.
+func (p *UserPool) serveToken(ctx context.Context, in *inbound) (reply, error) {
+	entry := TokenRequest{Time: p.server.clock(), Pool: p.id}
+	finish := func() {
+		p.stats.token(&entry)
+		p.server.requests.add(entry)
+	}
+	produce := func() reply {
+		r := p.token(in, &entry)
+		entry.Status = r.status
+		finish()
+		return r
+	}
+	return p.nextFault(TokenEndpoint).around(ctx, produce, func(status int) {
+		entry.Status, entry.Fault = status, true
+		finish()
+	})
+}
+
+// token is the token endpoint.
+func (p *UserPool) token(in *inbound, entry *TokenRequest) reply {
+	if in.method != http.MethodPost || !isForm(in.header) {
+		return domainReply(emptyReply(http.StatusMethodNotAllowed))
+	}
+	if !p.server.throttle.allow(p.server.clock()) {
+		entry.Throttled = true
+		r := jsonReply(http.StatusTooManyRequests, map[string]string{"message": "Rate exceeded"})
+		return domainReply(r)
+	}
+	body, code := p.grant(in, entry)
+	if code != "" {
+		entry.Error = code
+		return p.refusal(code)
+	}
+	return domainReply(jsonReply(http.StatusOK, body))
+}
+
+// grant checks a token request and issues the token, or names the error.
+func (p *UserPool) grant(in *inbound, entry *TokenRequest) (tokenBody, string) {
+	form, c, code := p.authenticated(in)
+	if c != nil {
+		entry.ClientID, entry.Client = c.id, c.name
+	}
+	if form != nil {
+		entry.Asked = askedScopes(form["scope"])
+	}
+	if code != "" {
+		return tokenBody{}, code
+	}
+	if code := c.permits(form["grant_type"]); code != "" {
+		return tokenBody{}, code
+	}
+	granted, ok := p.grantScopes(c, form["scope"])
+	if !ok {
+		return tokenBody{}, invalidScope
+	}
+	token, err := p.issue(c, granted)
+	if err != nil {
+		return tokenBody{}, "server_error"
+	}
+	entry.Granted = granted
+	return tokenBody{AccessToken: token, ExpiresIn: int64(c.lifetime / time.Second), TokenType: "Bearer"}, ""
+}
+
+// authenticated reads the form and finds the client that proved its secret. The
+// client may be set beside an error: it is the one that was named.
+func (p *UserPool) authenticated(in *inbound) (map[string]string, *client, string) {
+	if in.tooLong {
+		return nil, nil, invalidRequest
+	}
+	form, err := parseForm(in.body)
+	if err != nil {
+		return nil, nil, invalidRequest
+	}
+	switch form["grant_type"] {
+	case clientCredentials, "authorization_code", "refresh_token":
+	case "":
+		return form, nil, invalidRequest
+	default:
+		return form, nil, unsupportedGrantType
+	}
+	c, code := p.authenticate(in.header, form)
+	return form, c, code
+}
+
+// authenticate takes the credentials from the Authorization header or from the
+// form. A header that cannot be read is not made good by the form.
+func (p *UserPool) authenticate(h http.Header, form map[string]string) (*client, string) {
+	id, secret := form["client_id"], form["client_secret"]
+	switch values := h.Values("Authorization"); len(values) {
+	case 0:
+	case 1:
+		basicID, basicSecret, err := parseBasic(values[0])
+		if err != nil || id != "" && id != basicID || secret != "" && secret != basicSecret {
+			return nil, invalidClient
+		}
+		id, secret = basicID, basicSecret
+	default:
+		return nil, invalidRequest
+	}
+	c, ok := p.checkSecret(id, secret)
+	if !ok {
+		return c, invalidClient
+	}
+	return c, ""
+}
+
+// permits says whether the client may use a known grant type.
+func (c *client) permits(grantType string) string {
+	switch {
+	case !c.oauth:
+		return invalidGrant
+	case grantType == clientCredentials && slices.Contains(c.flows, clientCredentials):
+		return ""
+	case grantType != clientCredentials && slices.Contains(c.flows, "code"):
+		return invalidGrant // no code and no refresh token of this server exists
+	default:
+		return unauthorizedClient
+	}
+}
+
+// grantScopes returns the scopes of the token. Not ok: invalid_scope. A scope
+// that left its resource server counts as not there, in both settings.
+func (p *UserPool) grantScopes(c *client, asked string) ([]string, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var granted []string
+	if asked == "" {
+		for _, s := range c.allowed {
+			if p.scopes[s] {
+				granted = append(granted, s)
+			}
+		}
+		return granted, len(granted) > 0
+	}
+	for s := range strings.SplitSeq(asked, " ") {
+		switch {
+		case s == "" || slices.Contains(granted, s):
+		case slices.Contains(c.allowed, s) && p.scopes[s]:
+			granted = append(granted, s)
+		case slices.Contains(c.allowed, s) && !standardScopes[s]:
+			// removed from its resource server
+		case p.reject:
+			return nil, false
+		}
+	}
+	return granted, len(granted) > 0
+}
+
+// serveRevoke answers /oauth2/revoke: machine-to-machine clients have no token
+// that can be revoked (developer guide, "The token revocation endpoint").
+func (p *UserPool) serveRevoke(in *inbound) reply {
+	if in.method != http.MethodPost || !isForm(in.header) {
+		return domainReply(emptyReply(http.StatusMethodNotAllowed))
+	}
+	form, err := parseForm(in.body)
+	if in.tooLong || err != nil || form["token"] == "" {
+		return p.refusal(invalidRequest)
+	}
+	if _, code := p.authenticate(in.header, form); code != "" {
+		return domainReply(jsonReply(http.StatusUnauthorized, errorBody{invalidClient}))
+	}
+	return p.refusal(unsupportedTokenType)
+}
+
+func (p *UserPool) refusal(code string) reply {
+	status := http.StatusBadRequest
+	switch code {
+	case invalidClient:
+		status = cmp.Or(p.server.invalidClient, status)
+	case "server_error":
+		status = http.StatusInternalServerError
+	}
+	return domainReply(jsonReply(status, errorBody{code}))
+}
+
+// domainReply adds the headers that a captured answer of a Cognito domain had.
+func domainReply(r reply) reply {
+	for name, value := range map[string]string{
+		"Access-Control-Allow-Origin": "*",
+		"Cache-Control":               "no-cache, no-store, max-age=0, must-revalidate",
+		"Expires":                     "0",
+		"Pragma":                      "no-cache",
+		"Server":                      "Server",
+		"Set-Cookie":                  "XSRF-TOKEN=" + newUUID() + "; Path=/; Secure; HttpOnly; SameSite=Lax",
+		"Strict-Transport-Security":   "max-age=31536000 ; includeSubDomains",
+		"X-Amz-Cognito-Request-Id":    newUUID(),
+		"X-Application-Context":       "application:prod:8443",
+		"X-Content-Type-Options":      "nosniff",
+		"X-Frame-Options":             "DENY",
+		"X-Xss-Protection":            "1; mode=block",
+	} {
+		r.header.Set(name, value)
+	}
+	return r
+}
