@@ -1,0 +1,12 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package interop_test
+
+import (
+	"testing"
+
+	"github.com/scopeauth/scopeauth/interceptors/internal/leakcheck"
+)
+
+func TestMain(m *testing.M) { leakcheck.Main(m) }
