@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -71,11 +72,17 @@ func explain(c *config, err error) string {
 
 // advice says what to do about the status, unless the message does so itself.
 func advice(c *config, got codes.Code, err error) string {
-	if _, ok := errors.AsType[*clientauth.Error](err); ok {
-		return "" // it comes from this side, and says what to do
+	if own, ok := errors.AsType[*clientauth.Error](err); ok {
+		if own.Hint() == "" && got == codes.Unavailable {
+			return "check -token-url, and that this machine may reach it"
+		}
+		return "" // it says so
 	}
 	switch got {
 	case codes.PermissionDenied:
+		if reason(err) == "CLIENT_NOT_ALLOWED" {
+			return "put the app client on the server's -clients list, or use one that is there"
+		}
 		return "give the app client the scope in Cognito, or use another app client"
 	case codes.Unauthenticated:
 		return "check that -token-url belongs to the user pool that the server trusts"
@@ -90,6 +97,17 @@ func advice(c *config, got codes.Code, err error) string {
 	default:
 		return ""
 	}
+}
+
+// reason returns what the server's interceptors say in the ErrorInfo of a refusal, or "".
+func reason(err error) string {
+	st, _ := status.FromError(err)
+	for _, detail := range st.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "scopeauth.v1" {
+			return info.GetReason()
+		}
+	}
+	return ""
 }
 
 // oneLine keeps a text that came over the wire from acting on a terminal.

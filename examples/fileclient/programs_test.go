@@ -161,9 +161,9 @@ func TestPrograms(t *testing.T) {
 
 		{"no such file", reader, "", nil, []string{"read", "none", local}, 1, "", []string{`read "none": NOT_FOUND: `}},
 		{"bad name", reader, "", nil, []string{"read", "../a"}, 1, "", []string{"INVALID_ARGUMENT"}},
-		{"client not on the list", stranger, "", nil, []string{"ls"}, 77, "", []string{"ls: PERMISSION_DENIED: "}},
+		{"client not on the list", stranger, "", nil, []string{"ls"}, 77, "", []string{"ls: PERMISSION_DENIED: ", "-clients"}},
 		{"wrong secret", reader, "", map[string]string{"COGNITO_CLIENT_SECRET": strings.Repeat("w", 52)}, []string{"ls"}, 78, "", []string{"ls: UNAUTHENTICATED: ", "invalid_client"}},
-		{"no token endpoint", reader, "", map[string]string{"COGNITO_TOKEN_URL": "http://" + nobody + "/oauth2/token"}, []string{"ls"}, 69, "", []string{"ls: UNAVAILABLE: "}},
+		{"no token endpoint", reader, "", map[string]string{"COGNITO_TOKEN_URL": "http://" + nobody + "/oauth2/token"}, []string{"ls"}, 69, "", []string{"ls: UNAVAILABLE: ", "check -token-url"}},
 		{"no server", reader, "", nil, []string{"-addr", nobody, "ls"}, 69, "", []string{"ls: UNAVAILABLE: ", "check that the server at " + nobody}},
 		{"no secret", reader, "", map[string]string{"COGNITO_CLIENT_SECRET": ""}, []string{"ls"}, 64, "", []string{"secret"}},
 
@@ -241,7 +241,7 @@ func TestRefusedWrites(t *testing.T) {
 	}
 	// append needs both scopes: Cognito gives a token with one of them, and the server refuses it.
 	code, _, stderr := w.run(t, reader, "new", nil, "append", "a")
-	if code != 77 || !strings.Contains(stderr, `append "a": PERMISSION_DENIED: `) || !strings.Contains(stderr, "demo/write.file") {
+	if code != 77 || !strings.Contains(stderr, `append "a": PERMISSION_DENIED: `) || !strings.Contains(stderr, "demo/write.file; the token has demo/read.file: give the app client the scope") {
 		t.Errorf("append: got exit code %d, %q, want 77 and the scope that is missing", code, stderr)
 	}
 	if code, stdout, _ := w.run(t, reader, "", nil, "read", "a"); code != 0 || stdout != "old" {

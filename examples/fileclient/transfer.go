@@ -90,9 +90,10 @@ func (s *session) write(ctx context.Context) error {
 		}
 	}
 	// io.EOF is the end of the input, or a stream that the server ended: either way
-	// CloseAndRecv has the outcome.
-	if !errors.Is(err, io.EOF) && ctx.Err() == nil {
-		return err
+	// CloseAndRecv has the outcome. After anything else it must not be called, not even
+	// after ctx ended: it could still end the stream well, before gRPC cancels it.
+	if !errors.Is(err, io.EOF) {
+		return stopped(ctx, err)
 	}
 	resp, err := stream.CloseAndRecv()
 	if err != nil {
@@ -137,8 +138,8 @@ func (s *session) append(ctx context.Context) error {
 		added += int64(len(chunk))
 		bar.add(len(chunk))
 	}
-	if !errors.Is(err, io.EOF) && ctx.Err() == nil {
-		return partly(err, added)
+	if !errors.Is(err, io.EOF) {
+		return partly(stopped(ctx, err), added)
 	}
 	if err := stream.CloseSend(); err != nil {
 		return partly(err, added)
@@ -154,6 +155,14 @@ func (s *session) append(ctx context.Context) error {
 		return nil
 	}
 	_, err = fmt.Fprintf(s.stdout, "%d bytes added, %d in all\n", added, total)
+	return err
+}
+
+// stopped gives the end of ctx, if that is what err is about, its gRPC code.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
 	return err
 }
 

@@ -164,12 +164,6 @@ func TestReadTargets(t *testing.T) {
 	if err := read(path("none/file")); err == nil {
 		t.Error("to a directory that is not there: got success, want an error")
 	}
-	if err := read(os.DevNull); err != nil {
-		t.Errorf("to a device: %v", err)
-	}
-	if info, err := os.Stat(os.DevNull); err != nil || info.Mode()&os.ModeDevice == 0 {
-		t.Errorf("the device is %v, %v, want it as it was", info.Mode(), err)
-	}
 	wantDir(t, dir, "file", "link")
 }
 
@@ -286,23 +280,25 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 // TestWriteCancelled has a user who stops while the program waits for input.
 func TestWriteCancelled(t *testing.T) {
 	t.Parallel()
-	var r received
-	in, out := io.Pipe()
-	defer out.Close()
-	s, _ := newSession(t, keeps(&r), in, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.write(ctx) }()
-	if _, err := out.Write(make([]byte, 65536)); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	if err := <-ended; status.Code(err) != codes.Canceled {
-		t.Errorf("got %v, want CANCELLED", err)
-	}
-	<-r.done
-	if r.committed {
-		t.Error("the server was told that the file is complete")
+	for range 30 { // a stream that is ended and cancelled at once may go either way
+		var r received
+		in, out := io.Pipe()
+		s, _ := newSession(t, keeps(&r), in, "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.write(ctx) }()
+		if _, err := out.Write(make([]byte, 65536)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-ended; status.Code(err) != codes.Canceled {
+			t.Errorf("got %v, want CANCELLED", err)
+		}
+		<-r.done
+		if r.committed {
+			t.Fatal("the server was told that the file is complete")
+		}
+		out.Close()
 	}
 }
 

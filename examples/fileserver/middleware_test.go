@@ -22,7 +22,7 @@ import (
 type serverStream struct {
 	grpc.ServerStream
 
-	ctx context.Context //nolint:containedctx // a stream is what holds one
+	ctx context.Context
 }
 
 func (s serverStream) Context() context.Context { return s.ctx }

@@ -64,7 +64,7 @@ func serve(ctx context.Context, cfg *config, logger *slog.Logger, stdout io.Writ
 		grpc.MaxConcurrentStreams(maxConcurrentStreams),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime}),
-		grpc.WaitForHandlers(true), // uploads that are cut off clean up before the store is closed
+		grpc.WaitForHandlers(true), // so that no handler, and no line of its log, outlives the server
 	)...)
 	store.Register(srv)
 	ready := health.NewServer()

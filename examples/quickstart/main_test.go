@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -54,6 +55,23 @@ func TestRun(t *testing.T) {
 			if strings.Contains(out.String(), "!!") != (row.code != 0) {
 				t.Errorf("the marks of unexpected results do not fit the exit code:\n%s", &out)
 			}
+			if row.code == 0 {
+				checkReadme(t, out.String())
+			}
 		})
+	}
+}
+
+// checkReadme expects every row of the table, and the last line, in the README.
+func checkReadme(t *testing.T, out string) {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if (strings.HasPrefix(line, "  ok ") || strings.HasSuffix(line, "as expected\n")) && !strings.Contains(string(readme), line) {
+			t.Errorf("the README does not show %q", line)
+		}
 	}
 }

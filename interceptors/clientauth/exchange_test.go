@@ -181,7 +181,7 @@ func TestHugeBodyIsNotRead(t *testing.T) {
 }
 
 // drip gives one byte a second.
-type drip struct{ ctx context.Context } //nolint:containedctx // the request's, as a real body has it
+type drip struct{ ctx context.Context }
 
 func (d drip) Read(p []byte) (int, error) {
 	select {

@@ -76,7 +76,9 @@ var tokenRows = []row{
 	{name: "9 Basic against another secret", header: basic(), body: cc + "&client_secret=x", status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 Basic without the word", header: with(basic(), "Authorization", "NmZuOGg6eA=="), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 Bearer", header: with(basic(), "Authorization", "Bearer NmZuOGg6eA=="), body: cc, status: 400, want: `{"error":"invalid_client"}`},
+	{name: "9 right credentials as Bearer", header: with(basic(), "Authorization", strings.Replace(basic().Get("Authorization"), "Basic", "Bearer", 1)), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 bad Basic is not made good by the body", header: with(basic(), "Authorization", "Basic %%%"), body: cc + "&client_id=" + testID + "&client_secret=" + testSecret, status: 400, want: `{"error":"invalid_client"}`},
+	{name: "9 Base64 with stray bits", header: with(basic(), "Authorization", strings.Replace(basic().Get("Authorization"), "g==", "h==", 1)), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "10 no credentials", header: formHeader("", ""), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "11 first secret", header: formHeader("twosecrets", testSecret), body: cc, status: 200, want: `{"access_token":"<jwt>","expires_in":300,"token_type":"Bearer"}`, scope: "demo/read.file"},
 	{name: "11 second secret", header: formHeader("twosecrets", "0123456789ABCDEFGHIJKLMNOPQRSTUV0123456789ABCDEFGHIJ"), body: cc, status: 200, want: `{"access_token":"<jwt>","expires_in":300,"token_type":"Bearer"}`, scope: "demo/read.file"},
@@ -97,6 +99,7 @@ var tokenRows = []row{
 	{name: "16 refresh_token", header: basic(), body: "grant_type=refresh_token&refresh_token=x", status: 400, want: `{"error":"unauthorized_client"}`},
 	{name: "16 code of a web client", header: formHeader("web", testSecret), body: "grant_type=authorization_code&code=x", status: 400, want: `{"error":"invalid_grant"}`},
 	{name: "17 no content type", header: formWithout("Content-Type"), body: cc, status: 405},
+	{name: "17 two content types", header: with(basic(), "Content-Type", "application/x-www-form-urlencoded", "application/json"), body: cc, status: 405},
 	{name: "17 JSON", header: with(basic(), "Content-Type", "application/json"), body: `{"grant_type":"client_credentials"}`, status: 405},
 	{name: "17 quoted", header: with(basic(), "Content-Type", `"application/x-www-form-urlencoded"`), body: cc, status: 405},
 	{name: "18 JSON declared as form", header: basic(), body: `{"grant_type":"client_credentials"}`, status: 400, want: `{"error":"invalid_request"}`},
@@ -149,7 +152,7 @@ func TestTokenEndpointAnswersAsCognito(t *testing.T) {
 	}
 }
 
-func (r row) check(t *testing.T, resp *http.Response, body string) {
+func (r row) check(t *testing.T, resp answer, body string) {
 	t.Helper()
 	if resp.StatusCode != r.status {
 		t.Errorf("status: got %d, want %d", resp.StatusCode, r.status)

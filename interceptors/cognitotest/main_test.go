@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -69,48 +70,54 @@ func testPool() Pool {
 func fixedClock() Option { return WithClock(func() time.Time { return testNow }) }
 
 // newServer starts a server that ends with the test.
-func newServer(t testing.TB, opts ...Option) *Server {
-	t.Helper()
+func newServer(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
 	s, err := NewServer(opts...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
 }
 
 // transports are the two ways to a server.
-func transports(t testing.TB, s *Server) map[string]http.RoundTripper {
-	t.Helper()
+func transports(tb testing.TB, s *Server) map[string]http.RoundTripper {
+	tb.Helper()
 	network := &http.Transport{DisableKeepAlives: true}
-	t.Cleanup(network.CloseIdleConnections)
+	tb.Cleanup(network.CloseIdleConnections)
 	return map[string]http.RoundTripper{"network": network, "memory": s.Transport()}
 }
 
+// answer is a response whose body has been read and closed.
+type answer struct {
+	StatusCode    int
+	Header        http.Header
+	ContentLength int64
+	ProtoMajor    int
+}
+
 // exchange sends one request without following redirects.
-func exchange(t testing.TB, rt http.RoundTripper, method, address, body string, header http.Header) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+func exchange(tb testing.TB, rt http.RoundTripper, method, address, body string, header http.Header) (answer, string) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, address, strings.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, address, err)
+		tb.Fatalf("%s %s: %v", method, address, err)
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("%s %s: body: %v", method, address, err)
+		tb.Fatalf("%s %s: body: %v", method, address, err)
 	}
-	return resp, string(got)
+	return answer{resp.StatusCode, resp.Header, resp.ContentLength, resp.ProtoMajor}, string(got)
 }
 
 // formHeader is the header of a token request with Basic credentials, unless id is empty.
@@ -123,27 +130,37 @@ func formHeader(id, secret string) http.Header {
 }
 
 // getToken gets a token of the test pool's first client.
-func getToken(t testing.TB, s *Server, scopes string) string {
-	t.Helper()
+func getToken(tb testing.TB, s *Server, scopes string) string {
+	tb.Helper()
 	c := s.pools[0].Client("sts-test-app-client")
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if scopes != "" {
 		form.Set("scope", scopes)
 	}
-	resp, body := exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), form.Encode(), formHeader(c.ID, c.Secret))
+	resp, body := exchange(tb, s.Transport(), http.MethodPost, s.TokenURL(), form.Encode(), formHeader(c.ID, c.Secret))
 	var got struct {
 		AccessToken string `json:"access_token"`
 	}
 	if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("token: got status %d, body %q, want a token", resp.StatusCode, body)
+		tb.Fatalf("token: got status %d, body %q, want a token", resp.StatusCode, body)
 	}
 	return got.AccessToken
 }
 
+// requestError is the error of a request that must not be answered.
+func requestError(rt http.RoundTripper, req *http.Request) error {
+	resp, err := rt.RoundTrip(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
 // tryToken asks for a token of the first client, from any goroutine.
-func tryToken(t testing.TB, s *Server) error {
+func tryToken(tb testing.TB, s *Server) error {
+	tb.Helper()
 	c := s.pools[0].Client("sts-test-app-client")
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.TokenURL(), strings.NewReader(cc))
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, s.TokenURL(), strings.NewReader(cc))
 	if err != nil {
 		return err
 	}
@@ -161,29 +178,29 @@ func tryToken(t testing.TB, s *Server) error {
 }
 
 // parts decodes header and payload of a compact token.
-func parts(t testing.TB, token string) (header, payload string) {
-	t.Helper()
+func parts(tb testing.TB, token string) (header, payload string) {
+	tb.Helper()
 	p := strings.Split(token, ".")
 	if len(p) != 3 {
-		t.Fatalf("got %d parts, want 3", len(p))
+		tb.Fatalf("got %d parts, want 3", len(p))
 	}
 	h, err1 := base64.RawURLEncoding.DecodeString(p[0])
 	c, err2 := base64.RawURLEncoding.DecodeString(p[1])
 	if err1 != nil || err2 != nil {
-		t.Fatalf("token is not base64url: %v %v", err1, err2)
+		tb.Fatalf("token is not base64url: %v %v", err1, err2)
 	}
 	return string(h), string(c)
 }
 
 // fetchKeys reads a JWKS: the ids in order, and the keys by id.
-func fetchKeys(t testing.TB, s *Server, address string) ([]string, map[string]*rsa.PublicKey) {
-	t.Helper()
-	_, body := exchange(t, s.Transport(), http.MethodGet, address, "", nil)
+func fetchKeys(tb testing.TB, s *Server, address string) ([]string, map[string]*rsa.PublicKey) {
+	tb.Helper()
+	_, body := exchange(tb, s.Transport(), http.MethodGet, address, "", nil)
 	var set struct {
-		Keys []struct{ Kid, N, E string }
+		Keys []webKey `json:"keys"`
 	}
 	if err := json.Unmarshal([]byte(body), &set); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var ids []string
 	keys := make(map[string]*rsa.PublicKey)
@@ -191,7 +208,7 @@ func fetchKeys(t testing.TB, s *Server, address string) ([]string, map[string]*r
 		n, err1 := base64.RawURLEncoding.DecodeString(k.N)
 		e, err2 := base64.RawURLEncoding.DecodeString(k.E)
 		if err1 != nil || err2 != nil {
-			t.Fatalf("key is not base64url: %v %v", err1, err2)
+			tb.Fatalf("key is not base64url: %v %v", err1, err2)
 		}
 		ids = append(ids, k.Kid)
 		keys[k.Kid] = &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(new(big.Int).SetBytes(e).Int64())}
@@ -200,26 +217,28 @@ func fetchKeys(t testing.TB, s *Server, address string) ([]string, map[string]*r
 }
 
 // verify checks the signature of a token with the key that its header names.
-func verify(t testing.TB, token string, keys map[string]*rsa.PublicKey) error {
-	t.Helper()
-	header, _ := parts(t, token)
-	var h struct{ Kid string }
+func verify(tb testing.TB, token string, keys map[string]*rsa.PublicKey) error {
+	tb.Helper()
+	header, _ := parts(tb, token)
+	var h struct {
+		Kid string `json:"kid"`
+	}
 	if err := json.Unmarshal([]byte(header), &h); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	key := keys[h.Kid]
 	if key == nil {
 		return failf("no key %q", h.Kid)
 	}
-	return verifyWith(t, token, key)
+	return verifyWith(tb, token, key)
 }
 
-func verifyWith(t testing.TB, token string, key *rsa.PublicKey) error {
-	t.Helper()
+func verifyWith(tb testing.TB, token string, key *rsa.PublicKey) error {
+	tb.Helper()
 	cut := strings.LastIndexByte(token, '.')
 	signature, err := base64.RawURLEncoding.DecodeString(token[cut+1:])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	digest := sha256.Sum256([]byte(token[:cut]))
 	return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature)

@@ -167,8 +167,9 @@ func (l *requestLog) all() []TokenRequest {
 // once. The nil throttle allows everything. It is safe for concurrent use.
 type throttle struct {
 	mu     sync.Mutex
-	rate   float64
-	tokens float64
+	cost   time.Duration // of a request
+	most   time.Duration // what can be saved up
+	credit time.Duration
 	last   time.Time
 }
 
@@ -176,7 +177,9 @@ func newThrottle(perSecond int) *throttle {
 	if perSecond <= 0 {
 		return nil
 	}
-	return &throttle{rate: float64(perSecond), tokens: float64(perSecond)}
+	cost := time.Second / time.Duration(perSecond)
+	most := cost * time.Duration(perSecond)
+	return &throttle{cost: cost, most: most, credit: most}
 }
 
 func (t *throttle) allow(now time.Time) bool {
@@ -186,12 +189,12 @@ func (t *throttle) allow(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.last.IsZero() && now.After(t.last) {
-		t.tokens = min(t.rate, t.tokens+now.Sub(t.last).Seconds()*t.rate)
+		t.credit += min(now.Sub(t.last), t.most-t.credit)
 	}
 	t.last = now
-	if t.tokens < 1 {
+	if t.credit < t.cost {
 		return false
 	}
-	t.tokens--
+	t.credit -= t.cost
 	return true
 }

@@ -114,8 +114,8 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 // sleep waits for d or for the end of ctx, whose error it returns. It uses
 // nothing but ctx and a timer, so that it blocks durably in a synctest bubble.
 func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
+	if err := ctx.Err(); err != nil || d <= 0 {
+		return err
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()

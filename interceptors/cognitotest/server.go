@@ -134,10 +134,11 @@ func (s *Server) serve(ln net.Listener, o *options) {
 
 // handle answers a request that came over the network.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	ctx, end, err := s.life.begin(r.Context())
+	ctx, answered, end, err := s.life.begin(r.Context())
 	if err != nil {
 		abort()
 	}
+	defer answered()
 	defer end()
 	rep, err := s.answer(ctx, r, r.Host)
 	if err != nil {
@@ -231,12 +232,14 @@ type inflight struct {
 
 var errClosed = errors.New("cognitotest: the server is closed")
 
-// begin registers a request. The context ends with the parent, with end, or with Close.
-func (f *inflight) begin(parent context.Context) (context.Context, func(), error) {
+// begin registers a request. Its context ends with the parent, with end, or
+// with Close. Close waits for answered, but not for end: a caller that forgets
+// to close a body must not hold it.
+func (f *inflight) begin(parent context.Context) (ctx context.Context, answered, end func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return nil, nil, errClosed
+		return nil, nil, nil, errClosed
 	}
 	ctx, cancel := context.WithCancel(parent)
 	if f.cancels == nil {
@@ -244,13 +247,12 @@ func (f *inflight) begin(parent context.Context) (context.Context, func(), error
 	}
 	f.cancels[&cancel] = struct{}{}
 	f.running++
-	return ctx, sync.OnceFunc(func() {
+	return ctx, func() { f.connection(-1) }, func() {
 		cancel()
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.cancels, &cancel)
-		f.addLocked(-1)
-	}), nil
+	}, nil
 }
 
 func (f *inflight) connection(n int) {

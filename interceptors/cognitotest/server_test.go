@@ -88,7 +88,7 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	if s.life.running != 0 {
 		t.Errorf("after Close: got %d that run, want 0", s.life.running)
 	}
-	if _, err := s.Transport().RoundTrip(mustRequest(t, s.JWKSURL())); !errors.Is(err, errClosed) {
+	if err := requestError(s.Transport(), mustRequest(t, s.JWKSURL())); !errors.Is(err, errClosed) {
 		t.Errorf("memory, after Close: got %v, want %v", err, errClosed)
 	}
 	if conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://")); err == nil {
@@ -114,8 +114,13 @@ func TestAddressesThatOthersCanReach(t *testing.T) {
 			t.Errorf("%s: got %v, want a refusal", addr, err)
 		}
 	}
-	for _, addr := range []string{"127.0.0.1:0", "localhost:0", "127.1.2.3:0"} {
+	for _, addr := range []string{"127.0.0.1:0", "localhost:0"} {
 		newServer(t, WithAddr(addr), WithKeys(testKeys()[0]))
+	}
+	for _, addr := range []string{"127.1.2.3:80", "[::1]:80", "[::ffff:127.0.0.1]:80"} {
+		if !namesLoopback(addr) {
+			t.Errorf("%s: got a refusal, want loopback", addr)
+		}
 	}
 	s := newServer(t, WithAddr("0.0.0.0:0"), WithPlaintextOnNonLoopbackAddress(), WithKeys(testKeys()[0]))
 	if !strings.HasPrefix(s.URL(), "http://localhost:") {

@@ -38,10 +38,14 @@ func (t memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.server.owns(req) {
 		return nil, failf("%s://%s is no host of this server; it has %s", req.URL.Scheme, req.URL.Host, strings.Join(t.server.hosts(), ", "))
 	}
-	ctx, end, err := t.server.life.begin(req.Context())
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	ctx, answered, end, err := t.server.life.begin(req.Context())
 	if err != nil {
 		return nil, err
 	}
+	defer answered()
 	host := req.Host
 	if host == "" || hostKey(req.URL.Scheme, req.URL.Host) != t.server.host {
 		host = req.URL.Host // as with the real hosts, the address decides

@@ -101,6 +101,7 @@ func TestTransportRefusesOtherHosts(t *testing.T) {
 	for _, address := range []string{
 		"https://example.com/oauth2/token",
 		"http://my-prefix.auth.eu-central-1.amazoncognito.com/oauth2/token",
+		"http://my-prefix.auth.eu-central-1.amazoncognito.com:443/oauth2/token",
 		"https://my-prefix.auth.eu-central-1.amazoncognito.com:8443/oauth2/token",
 		"https://other.auth.eu-central-1.amazoncognito.com/oauth2/token",
 		"https://my-prefix.auth.us-east-1.amazoncognito.com/oauth2/token",
@@ -169,7 +170,7 @@ func TestTransportKeepsTheContract(t *testing.T) {
 
 	// A body that fails is not a form that ends there.
 	req.Body = io.NopCloser(io.MultiReader(strings.NewReader(cc), failing{}))
-	if _, err := s.Transport().RoundTrip(req); !errors.Is(err, io.ErrNoProgress) {
+	if err := requestError(s.Transport(), req); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("failing body: got %v, want its error", err)
 	}
 
@@ -178,9 +179,8 @@ func TestTransportKeepsTheContract(t *testing.T) {
 	if got := s.Counts().TokenRequests; got != 1 {
 		t.Errorf("got %d token requests, want 1", got)
 	}
-	s.SetFault(TokenEndpoint, Fault{Latency: 1})
 	req.Body = io.NopCloser(strings.NewReader(cc))
-	if _, err := s.Transport().RoundTrip(req.WithContext(ctx)); !errors.Is(err, context.Canceled) {
+	if err := requestError(s.Transport(), req.WithContext(ctx)); !errors.Is(err, context.Canceled) || s.Counts().TokenRequests != 1 {
 		t.Errorf("canceled context: got %v, want %v", err, context.Canceled)
 	}
 }
@@ -203,6 +203,17 @@ func TestReadAfterClose(t *testing.T) {
 	resp.Body.Close()
 	if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, http.ErrBodyReadAfterClose) {
 		t.Errorf("got %v, want %v", err, http.ErrBodyReadAfterClose)
+	}
+	// A body that nobody closes does not hold Close, and cannot be read after it.
+	resp, err = s.Transport().RoundTrip(req) //nolint:bodyclose // that is the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the server's Close: got %v, want %v", err, context.Canceled)
 	}
 }
 

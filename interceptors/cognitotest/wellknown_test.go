@@ -101,7 +101,7 @@ func TestHEADHasNoBody(t *testing.T) {
 	s := newServer(t, WithPool(testPool()))
 	for way, rt := range transports(t, s) {
 		resp, body := exchange(t, rt, http.MethodHead, s.JWKSURL(), "", nil)
-		if resp.StatusCode != 200 || body != "" || resp.ContentLength <= 0 {
+		if resp.StatusCode != http.StatusOK || body != "" || resp.ContentLength <= 0 {
 			t.Errorf("%s: got %d, %d bytes, length %d, want 200, none, the JWKS's length", way, resp.StatusCode, len(body), resp.ContentLength)
 		}
 	}

@@ -56,7 +56,7 @@ func TestFaultStranger(t *testing.T) {
 			if tt.nested {
 				fdp.MessageType = []*descriptorpb.DescriptorProto{{
 					Name:       new("Outer"),
-					NestedType: []*descriptorpb.DescriptorProto{{Name: new("Inner"), Extension: fdp.Extension}},
+					NestedType: []*descriptorpb.DescriptorProto{{Name: new("Inner"), Extension: fdp.GetExtension()}},
 				}}
 				fdp.Extension = nil
 				extension = "acme.Outer.Inner.auth"

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -53,8 +54,8 @@ func sent(value string) func(*testIssuer) []header {
 }
 
 // withToken makes the headers of a row out of one bearer token.
-func withToken(make func(i *testIssuer) string) func(*testIssuer) []header {
-	return func(i *testIssuer) []header { return []header{bearer(make(i))} }
+func withToken(mint func(i *testIssuer) string) func(*testIssuer) []header {
+	return func(i *testIssuer) []header { return []header{bearer(mint(i))} }
 }
 
 func withHeader(header string) func(*testIssuer) []header {
@@ -267,7 +268,7 @@ func editedSignature(edit func(sig []byte) []byte) func(*testIssuer) []header {
 }
 
 // at is a NumericDate so many seconds after the tests' clock.
-func at(seconds int64) string { return fmt.Sprint(testNow().Unix() + seconds) }
+func at(seconds int64) string { return strconv.FormatInt(testNow().Unix()+seconds, 10) }
 
 var claimAttacks = []attack{
 	{id: "C1", name: "not an object", code: u, fine: serverauth.ReasonTokenMalformed, headers: withPayload(`[1]`)},
@@ -357,6 +358,7 @@ var claimAttacks = []attack{
 	{id: "C27", name: "bound to a key", code: u, fine: serverauth.ReasonTokenBound, wire: invalid, headers: claimed("cnf", `{"jkt":"x"}`)},
 }
 
+//nolint:tparallel // the rows share a server whose fetches of keys they count
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	for _, rows := range [][]attack{metadataAttacks, jwsAttacks, claimAttacks} {

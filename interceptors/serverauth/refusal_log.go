@@ -101,8 +101,6 @@ func (l *refusalLog) take(r Reason) (dropped int, ok bool) {
 }
 
 // hints say what to do about a refusal that is usually a mistake and no attack.
-//
-//nolint:exhaustive // the others need no hint
 var hints = map[Reason]string{
 	ReasonTokenMissing:       "the caller sends no token: does it use clientauth's dial options?",
 	ReasonTokenTooLarge:      "if the token is a good one, raise it with MaxTokenBytes",

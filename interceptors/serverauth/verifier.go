@@ -34,6 +34,7 @@ type Verifier struct {
 // trustedIssuer is an issuer with its own keys: a key id means nothing without it.
 type trustedIssuer struct {
 	Issuer
+
 	keys *jwks.Set
 }
 

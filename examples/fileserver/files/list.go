@@ -128,14 +128,14 @@ func (w *walk) entry(ctx context.Context, e entry) error {
 	if err != nil {
 		return err
 	}
-	if info.Mode().IsRegular() {
+	if info.Mode().IsRegular() { // no link and no device
 		w.found = append(w.found, describe(e.name, info))
 	}
 	return nil
 }
 
-// entries returns a directory's files and directories in the order of their keys.
-// Links, devices, unfinished uploads, and names that no request can have, are left out.
+// entries returns what is in a directory in the order of the keys, without unfinished
+// uploads and names that no request can have.
 func (s *Service) entries(dir string) ([]entry, error) {
 	f, err := s.root.Open(dir)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *Service) entries(dir string) ([]entry, error) {
 	var entries []entry
 	for _, d := range list {
 		name := path.Join(dir, d.Name())
-		if (d.IsDir() || d.Type().IsRegular()) && nameFault(name) == "" {
+		if nameFault(name) == "" {
 			entries = append(entries, entry{name: name, dir: d.IsDir()})
 		}
 	}
