@@ -57,7 +57,7 @@ func serve(ctx context.Context, cfg *config, logger *slog.Logger, stdout io.Writ
 	if err != nil {
 		return unavailableError{fmt.Errorf("-addr %s: %w", cfg.addr, err)}
 	}
-	srv := grpc.NewServer(append(auth.ServerOptions(),
+	srv := grpc.NewServer(append(auth.ServerOptions(), //nolint:contextcheck // each call has its own context
 		grpc.Creds(credentials.NewTLS(tlsConfig)),
 		grpc.ChainUnaryInterceptor(unaryLogging(logger), unaryRecovery(logger)), // after the access check
 		grpc.ChainStreamInterceptor(streamLogging(logger), streamRecovery(logger)),

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -350,6 +351,7 @@ var claimAttacks = []attack{
 	{id: "C22", name: "prefixed", method: deleteFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"xdemo/write.file"`)},
 	{id: "C22", name: "trailing slash", method: deleteFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/write.file/"`)},
 	{id: "C22", name: "wildcards", method: deleteFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/* * demo/ demo write.file"`)},
+	{id: "C23", name: "1,500 scopes", code: ok, headers: claimed("scope", `"`+manyScopes(1500)+`"`)},
 	{id: "C24", name: "one of two is enough for any", method: statFile, code: ok, headers: claimed("scope", `"demo/write.file"`)},
 	{id: "C24", name: "none of two", method: statFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/delete.file"`)},
 	{id: "C24", name: "one of two is not enough for all", method: appendFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/write.file"`)},
@@ -362,7 +364,7 @@ var claimAttacks = []attack{
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	for _, rows := range [][]attack{metadataAttacks, jwsAttacks, claimAttacks} {
-		l := newLab(t, setup{})
+		l := newLab(t, setup{options: []serverauth.Option{serverauth.WithUnlimitedLog()}})
 		for _, row := range rows {
 			t.Run(row.id+"/"+row.name, func(t *testing.T) { row.run(t, l) })
 		}
@@ -372,7 +374,7 @@ func TestAttacks(t *testing.T) {
 func (row attack) run(t *testing.T, l *lab) {
 	t.Helper()
 	if row.fetches > 0 { // a fetch for an unknown kid quiets the next ones: take a new server
-		l = newLab(t, setup{})
+		l = newLab(t, setup{options: []serverauth.Option{serverauth.WithUnlimitedLog()}})
 	}
 	method := row.method
 	if method == "" {
@@ -398,7 +400,8 @@ func (row attack) run(t *testing.T, l *lab) {
 		return
 	}
 	row.checkRefusal(t, l, got)
-	checkSilence(t, l, headers)
+	row.checkWire(t, got, method)
+	checkSilence(t, l, headers, got)
 }
 
 func (row attack) checkRefusal(t *testing.T, l *lab, got answer) {
@@ -432,19 +435,65 @@ func (row attack) checkRefusal(t *testing.T, l *lab, got answer) {
 	}
 }
 
-// checkSilence looks for the secret part of what was sent in everything that was
-// written and answered.
-func checkSilence(t *testing.T, l *lab, headers []header) {
+// checkSilence looks for parts of the token in everything that was written and answered.
+func checkSilence(t *testing.T, l *lab, headers []header, got answer) {
 	t.Helper()
+	log := l.log.String()
+	if !strings.Contains(log, "refused ") {
+		t.Error("the log was not captured")
+	}
 	for _, h := range headers {
 		if len(h.value) < 100 {
 			continue
 		}
-		tail := h.value[len(h.value)-64:]
-		if strings.Contains(l.log.String(), tail) {
-			t.Errorf("the log holds the end of the token")
+		for _, part := range []string{h.value[len(h.value)-40:], h.value[20:60], h.value[len(h.value)/2:][:40]} {
+			if strings.Contains(log, part) || strings.Contains(got.trailer, part) {
+				t.Error("the log or the answer holds a part of the token")
+			}
 		}
 	}
+}
+
+// texts is what a peer reads for each wire reason, word for word.
+var texts = map[serverauth.Reason]string{
+	"TOKEN_MISSING":            "a bearer token is needed in the authorization metadata",
+	"SCHEME_UNSUPPORTED":       "the authorization metadata must have the form: Bearer TOKEN",
+	"AUTHORIZATION_DUPLICATED": "the call has more than one authorization value",
+	"TOKEN_TOO_LARGE":          "the token is too large",
+	"TOKEN_MALFORMED":          "the token is malformed",
+	"TOKEN_INVALID":            "invalid token",
+	"CLIENT_NOT_ALLOWED":       "this client is not allowed here",
+}
+
+// checkWire expects nothing on the wire but what everybody may know.
+func (row attack) checkWire(t *testing.T, got answer, method string) {
+	t.Helper()
+	keys := []string{"content-type", ":status", "grpc-status", "grpc-message", "grpc-status-details-bin", "www-authenticate"}
+	for _, key := range got.keys {
+		if !slices.Contains(keys, key) {
+			t.Errorf("the answer has a field %q", key)
+		}
+	}
+	if got.metadata["method"] != method {
+		t.Errorf("ErrorInfo names the method %q, want %q", got.metadata["method"], method)
+	}
+	if row.fine == serverauth.ReasonInsufficientScope {
+		return // its text depends on the token: TestInsufficientScopeTellsWhatIsNeeded
+	}
+	if got.message != texts[got.reason] || got.message == "" {
+		t.Errorf("message of %s: got %q, want %q", got.reason, got.message, texts[got.reason])
+	}
+	if len(got.metadata) != 1 {
+		t.Errorf("ErrorInfo metadata: got %v, want the method alone", got.metadata)
+	}
+}
+
+func manyScopes(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strconv.FormatInt(int64(i), 36) + " ")
+	}
+	return b.String()
 }
 
 func TestAttackTableIsComplete(t *testing.T) {

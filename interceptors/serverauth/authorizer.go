@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -22,6 +23,10 @@ type Authorizer struct {
 	allowInsecure bool
 	maxTokenBytes int
 	log           *refusalLog
+
+	// handedOut notes whether anything that protects a server was asked for, so that
+	// Serve does not start one that nothing protects.
+	handedOut struct{ unary, stream atomic.Bool }
 }
 
 // ForUserPool returns an authorizer for the access tokens of one Cognito user pool
@@ -80,17 +85,7 @@ func New(v TokenVerifier, p *policy.Policy, opts ...Option) (*Authorizer, error)
 
 func newAuthorizer(p *policy.Policy, cfg *config) (*Authorizer, error) {
 	if cfg.publicHealth && p != nil {
-		// WithService makes it work for a policy whose files do not have the service.
-		health := healthpb.Health_ServiceDesc
-		methods := make([]string, 0, len(health.Methods)+len(health.Streams))
-		for _, m := range health.Methods {
-			methods = append(methods, m.MethodName)
-		}
-		for _, s := range health.Streams {
-			methods = append(methods, s.StreamName)
-		}
-		with, err := p.With(policy.WithService(health.ServiceName, methods...),
-			policy.WithRule(health.ServiceName, policy.Public("load balancers and kubelets have no token")))
+		with, err := withPublicHealth(p)
 		if err != nil {
 			cfg.errs = append(cfg.errs, fmt.Errorf("PublicHealth: %w", err))
 		}
@@ -107,8 +102,26 @@ func newAuthorizer(p *policy.Policy, cfg *config) (*Authorizer, error) {
 		policy:        p,
 		allowInsecure: cfg.allowInsecure != "",
 		maxTokenBytes: jose.DefaultMaxBytes,
-		log:           newRefusalLog(cfg.logger),
+		log:           newRefusalLog(cfg.logger, cfg.refusalsBurst),
 	}, nil
+}
+
+// withPublicHealth opens the two methods that load balancers, kubelets and gRPC's own
+// client-side checks call. List names the server's services, so it needs a token.
+func withPublicHealth(p *policy.Policy) (*policy.Policy, error) {
+	const service = "grpc.health.v1.Health"
+	for _, method := range []string{healthpb.Health_Check_FullMethodName, healthpb.Health_Watch_FullMethodName, healthpb.Health_List_FullMethodName} {
+		if rule, _ := p.Rule(method); rule.Kind() != policy.KindNone {
+			return nil, fmt.Errorf("the policy has a rule for %s already: leave out one of the two", method)
+		}
+	}
+	public := policy.Public("load balancers and kubelets have no token")
+	return p.With(
+		policy.WithService(service, "Check", "Watch", "List"), // for a policy whose files do not have it
+		policy.WithRule(healthpb.Health_Check_FullMethodName, public),
+		policy.WithRule(healthpb.Health_Watch_FullMethodName, public),
+		policy.WithRule(healthpb.Health_List_FullMethodName, policy.Authenticated()),
+	)
 }
 
 func (a *Authorizer) use(v TokenVerifier) {
@@ -119,7 +132,8 @@ func (a *Authorizer) use(v TokenVerifier) {
 }
 
 // Close stops what [ForUserPool] started and waits for it. It leaves a verifier
-// that was given to [New] alone. Calls that come later are still decided.
+// that was given to [New] alone. Stop the server first: calls that need a token and
+// come after Close end UNAVAILABLE.
 func (a *Authorizer) Close() error {
 	if a.owned == nil {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -210,11 +212,31 @@ func TestUnknownMethodIsGRPCsOwnAnswer(t *testing.T) {
 func TestPublicHealth(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{
-		options:  []serverauth.Option{serverauth.PublicHealth()},
-		register: func(s *grpc.Server) { healthpb.RegisterHealthServer(s, health.NewServer()) },
+		options: []serverauth.Option{serverauth.PublicHealth()},
+		register: func(s *grpc.Server) {
+			checks := health.NewServer()
+			healthpb.RegisterHealthServer(s, checks)
+			reflection.Register(s)
+			checks.Shutdown()
+		},
+		unsafe: true, // reflection has no rule here
 	})
-	if got := l.call(t, "/grpc.health.v1.Health/Check"); got.code != ok {
-		t.Errorf("Check without a token: got %v %s, want OK", got.code, got.message)
+	for method, code := range map[string]codes.Code{
+		"/grpc.health.v1.Health/Check":                                   ok,
+		"/grpc.health.v1.Health/List":                                    u,
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      u,
+		"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": u,
+	} {
+		if got := l.call(t, method); got.code != code {
+			t.Errorf("%s without a token: got %v %s, want %v", method, got.code, got.message, code)
+		}
+	}
+	rules, err := policy.New(policy.WithRule("/grpc.health.v1.Health/Check", policy.Authenticated()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := serverauth.New(l.verifier, rules, serverauth.PublicHealth()); err == nil || !strings.Contains(err.Error(), "leave out one of the two") {
+		t.Errorf("PublicHealth beside another rule for it: got %v, want an error", err)
 	}
 	if got := l.call(t, whoAmI); got.code != u {
 		t.Errorf("another method without a token: got %v, want UNAUTHENTICATED", got.code)
@@ -297,15 +319,33 @@ func TestAuthFunc(t *testing.T) {
 		{deleteFile, l.issuer.good(), p},
 		{writeFile, l.issuer.good(), p},
 		{whoAmI, "junk", u},
+		{whoAmI, "", u},
+		{version, "", ok},
 	} {
-		if got := exchange(t, lis.Addr().String(), client, row.method, []header{bearer(row.token)}, frame(nil)); got.code != row.code {
+		var headers []header
+		if row.token != "" {
+			headers = append(headers, bearer(row.token))
+		}
+		if got := exchange(t, lis.Addr().String(), client, row.method, headers, frame(nil)); got.code != row.code {
 			t.Errorf("%s: got %v %s, want %v", row.method, got.code, got.message, row.code)
 		}
+	}
+	remote := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+l.issuer.good())), wire(whoAmI))
+	if _, err := l.auth.AuthFunc()(peer.NewContext(remote, &peer.Peer{Addr: address{"tcp", "192.0.2.1:1"}})); status.Code(err) != p {
+		t.Errorf("in plaintext from another machine: got %v, want PERMISSION_DENIED", err)
 	}
 	if _, err := l.auth.AuthFunc()(t.Context()); status.Code(err) != p {
 		t.Errorf("outside of a call: got %v, want PERMISSION_DENIED", err)
 	}
 }
+
+// wire is a call on a server, as far as interceptors see it.
+type wire string
+
+func (w wire) Method() string             { return string(w) }
+func (wire) SetHeader(metadata.MD) error  { return nil }
+func (wire) SendHeader(metadata.MD) error { return nil }
+func (wire) SetTrailer(metadata.MD) error { return nil }
 
 // stubVerifier stands for a TokenVerifier of the user's own.
 type stubVerifier func(ctx context.Context, token string) (*serverauth.Principal, error)
@@ -332,13 +372,13 @@ func TestCustomVerifier(t *testing.T) {
 		wire   string
 	}{
 		{
-			name: "its own refusal", value: "Bearer t", code: u, fine: serverauth.ReasonTokenRevoked, wire: "TOKEN_INVALID",
+			name: "its own refusal", value: "Bearer t", code: u, fine: serverauth.ReasonTokenRevoked, wire: "TOKEN_REVOKED",
 			verify: func(context.Context, string) (*serverauth.Principal, error) {
 				return nil, serverauth.NewError(serverauth.ReasonTokenRevoked, errors.New("on the list"))
 			},
 		},
 		{
-			name: "a reason that does not exist", value: "Bearer t", code: u, fine: "NO_SUCH_REASON", wire: "TOKEN_INVALID",
+			name: "a reason that does not exist", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
 			verify: func(context.Context, string) (*serverauth.Principal, error) {
 				return nil, serverauth.NewError("NO_SUCH_REASON", nil)
 			},
@@ -352,6 +392,26 @@ func TestCustomVerifier(t *testing.T) {
 		{
 			name: "neither principal nor error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
 			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, nil },
+		},
+		{
+			name: "a principal and an error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) {
+				return serverauth.NewPrincipal(serverauth.PrincipalSpec{ClientID: "x"}), errors.New("no")
+			},
+		},
+		{
+			name: "a principal that is nobody", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) {
+				return serverauth.NewPrincipal(serverauth.PrincipalSpec{}), nil
+			},
+		},
+		{
+			name: "a nil *Error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, (*serverauth.Error)(nil) },
+		},
+		{
+			name: "the zero Error", value: "Bearer t", code: u, fine: "", wire: "TOKEN_INVALID",
+			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, &serverauth.Error{} },
 		},
 		{
 			name: "the caller has gone", ctx: cancelled, value: "Bearer t", code: codes.Canceled, fine: serverauth.ReasonKeysUnavailable, wire: "KEYS_UNAVAILABLE",
@@ -382,6 +442,95 @@ func TestCustomVerifier(t *testing.T) {
 		if st := refusal.GRPCStatus(); st.Code() != row.code || len(st.Details()) != 1 || !strings.Contains(fmt.Sprint(st.Details()[0]), row.wire) {
 			t.Errorf("%s: status %v with %v, want the wire reason %s", row.name, st, st.Details(), row.wire)
 		}
+	}
+}
+
+// An error of a verifier that quotes the token does not reach the log.
+func TestCustomVerifierCannotLeakTheToken(t *testing.T) {
+	t.Parallel()
+	rules, err := policy.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	quotes := stubVerifier(func(_ context.Context, token string) (*serverauth.Principal, error) {
+		return nil, fmt.Errorf("cannot parse %q", token)
+	})
+	a, err := serverauth.New(quotes, rules, serverauth.AllowInsecureTransport("no connection in this test"),
+		serverauth.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer quoted-token"))
+	_, _ = a.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: whoAmI}, nil)
+	if text := log.String(); strings.Contains(text, "quoted-token") || !strings.Contains(text, "refused TOKEN_INVALID") {
+		t.Errorf("got the log %q, want the refusal without the token", text)
+	}
+}
+
+// A service that is registered under a second name is judged by that name's rules,
+// although generated code tells interceptors the first one.
+func TestServiceUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	alias := filesv1.FileReadService_ServiceDesc
+	alias.ServiceName = "acme.admin.Files"
+	rules, err := policy.New(
+		policy.WithService(alias.ServiceName, "StatFile", "ListFiles", "ReadFile", "WhoAmI", "Version"),
+		policy.WithRule(alias.ServiceName, policy.AllOf("admin/everything")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &files{}
+	l := newLab(t, setup{policy: rules, register: func(s *grpc.Server) { s.RegisterService(&alias, f) }})
+	for _, method := range []string{"Version", "WhoAmI", "StatFile", "ReadFile"} {
+		full := "/acme.admin.Files/" + method
+		if got := l.call(t, full); got.code != u {
+			t.Errorf("%s without a token: got %v, want UNAUTHENTICATED", full, got.code)
+		}
+		if got := l.call(t, full, bearer(l.issuer.good())); got.code != p {
+			t.Errorf("%s without admin/everything: got %v, want PERMISSION_DENIED", full, got.code)
+		}
+	}
+	if n := f.ran.Load(); n != 0 {
+		t.Errorf("handlers ran %d times", n)
+	}
+}
+
+func TestIssuerGrantsScopesOfItsResourceServersOnly(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{issuers: func(base serverauth.Issuer) []serverauth.Issuer {
+		base.ResourceServers = []string{"other", "https://api.example/v1"}
+		return []serverauth.Issuer{base}
+	}})
+	token := l.issuer.token(goodHeader, with("scope", `"demo/write.file other/x other/y/z https://api.example/v1/read plain"`))
+	if got := l.call(t, deleteFile, bearer(token)); got.code != p {
+		t.Errorf("a scope of another resource server: got %v, want PERMISSION_DENIED", got.code)
+	}
+	if got := l.call(t, whoAmI, bearer(token)); got.code != ok {
+		t.Fatalf("got %v %s", got.code, got.message)
+	}
+	if got, want := fmt.Sprint(l.files.caller.Load().Scopes()), "[other/x https://api.example/v1/read]"; got != want {
+		t.Errorf("scopes: got %s, want %s", got, want)
+	}
+}
+
+// Headers beyond the bound never reach a check, and cost the caller its connection.
+func TestHeadersAreBounded(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	_, err := tryExchange(l.addr, l.tls, whoAmI, []header{bearer(l.issuer.good()), {"x-pad", strings.Repeat("a", 40<<10)}}, frame(nil))
+	if err == nil || l.files.ran.Load() != 0 {
+		t.Errorf("40 KiB of headers: got %v, want the connection to end", err)
+	}
+}
+
+func TestNilPrincipalIsNobody(t *testing.T) {
+	t.Parallel()
+	var nobody *serverauth.Principal
+	_, found := nobody.Claim("sub")
+	if nobody.ClientID() != "" || nobody.ClientName() != "" || nobody.HasScope("") || len(nobody.Scopes()) != 0 || nobody.Issuer() != "" ||
+		nobody.TokenID() != "" || !nobody.IssuedAt().IsZero() || !nobody.ExpiresAt().IsZero() || found {
+		t.Error("a nil principal is somebody")
 	}
 }
 

@@ -19,13 +19,27 @@ import (
 
 // Serve checks that every registered method has a sound access rule and then
 // serves, as [grpc.Server.Serve] does. If one has none it closes the listener and
-// returns an error that names all of them and says what to write. Register all
-// services before: gRPC allows no registration afterwards, so the check is complete.
+// returns an error that names all of them and says what to write. It does not start
+// either if [Authorizer.ServerOptions] was never called. Register all services before: gRPC allows no registration afterwards, so the check is complete.
 func (a *Authorizer) Serve(srv *grpc.Server, lis net.Listener) error {
+	if err := a.checkProtected(); err != nil {
+		return errors.Join(err, lis.Close())
+	}
 	if err := a.CheckServer(srv); err != nil {
 		return errors.Join(err, lis.Close())
 	}
 	return srv.Serve(lis)
+}
+
+var errNotProtected = errors.New("scopeauth: not started, nothing protects the server: pass what ServerOptions returns to grpc.NewServer")
+
+// checkProtected finds a server whose author forgot the interceptors. It cannot see
+// which server they were given to, since gRPC does not tell.
+func (a *Authorizer) checkProtected() error {
+	if !a.handedOut.unary.Load() || !a.handedOut.stream.Load() {
+		return errNotProtected
+	}
+	return nil
 }
 
 // CheckServer returns nil if every method of every registered service has a sound

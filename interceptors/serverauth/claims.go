@@ -16,7 +16,6 @@ import (
 // claimFacts is what the checks of the claims found out on their way.
 type claimFacts struct {
 	clientID            string
-	scopes              []string
 	issuedAt, expiresAt time.Time
 }
 
@@ -94,7 +93,6 @@ func checkClaims(c *jose.Claims, issuer *trustedIssuer, now time.Time, cfg *veri
 	if c.TokenID.State == jose.WrongType {
 		return facts, claimError("jti", "it must be a string")
 	}
-	facts.scopes = splitScopes(c.Scope.Value)
 	return facts, nil
 }
 
@@ -159,15 +157,30 @@ func checkAudience(c *jose.Claims, audiences []string) *Error {
 }
 
 // splitScopes splits at single spaces only (RFC 6749 section 3.3), drops empty parts
-// and duplicates, and keeps the order. No other character separates.
-func splitScopes(scope string) []string {
-	var scopes []string
+// and duplicates, and keeps the order. No other character separates. Scopes that no
+// resource server of the list has are dropped: this issuer may not grant them.
+func splitScopes(scope string, resourceServers []string) []string {
+	var (
+		scopes []string
+		seen   = make(map[string]bool) // a token can have thousands
+	)
 	for s := range strings.SplitSeq(scope, " ") {
-		if s != "" && !slices.Contains(scopes, s) {
-			scopes = append(scopes, s)
+		if s == "" || seen[s] || !mayGrant(resourceServers, s) {
+			continue
 		}
+		seen[s] = true
+		scopes = append(scopes, s)
 	}
 	return scopes
+}
+
+// mayGrant takes what stands before the last slash, which no scope's name can have.
+func mayGrant(resourceServers []string, scope string) bool {
+	if len(resourceServers) == 0 {
+		return true
+	}
+	i := strings.LastIndexByte(scope, '/')
+	return i >= 0 && slices.Contains(resourceServers, scope[:i])
 }
 
 func claimError(name, problem string) *Error {

@@ -154,6 +154,13 @@ func TestConstructorsRefuse(t *testing.T) {
 		{"a negative skew", pool(poolID, one, serverauth.ClockSkew(-1)), "ClockSkew must be"},
 		{"no room for a token", pool(poolID, one, serverauth.MaxTokenBytes(0)), "MaxTokenBytes must be"},
 		{"tokens larger than headers", pool(poolID, one, serverauth.MaxTokenBytes(32<<10+1)), "MaxTokenBytes must be"},
+		{"a nil option", pool(poolID, one, nil), "an option is nil"},
+		{"a nil option of the verifier", func(ctx context.Context) error {
+			_, err := serverauth.NewVerifier(ctx, []serverauth.Issuer{{URL: issuerURL, Clients: one}}, noNetwork(), nil)
+			return err
+		}, "an option is nil"},
+		{"an empty audience", verifier(serverauth.Issuer{URL: issuerURL, Clients: one, Audiences: []string{""}}), "has an empty entry"},
+		{"an empty resource server", verifier(serverauth.Issuer{URL: issuerURL, Clients: one, ResourceServers: []string{"a", " "}}), "has an empty entry"},
 		{"no verifier", authorizer(nil, rules), "needs a TokenVerifier"},
 		{"a nil verifier", authorizer((*serverauth.Verifier)(nil), rules), "needs a TokenVerifier"},
 		{"no policy", authorizer(stub, nil, serverauth.PublicHealth()), "needs a policy"},
@@ -239,6 +246,36 @@ func TestCheckServerFindsUndescribedMethods(t *testing.T) {
 	}})
 	if err == nil || !strings.Contains(err.Error(), "demo.files.v1.FileReadService/FormatDisk") || strings.Contains(err.Error(), "StatFile") {
 		t.Errorf("got %v, want an error that names FormatDisk alone", err)
+	}
+}
+
+// A server whose author forgot the interceptors does not start.
+func TestServeWantsItsInterceptors(t *testing.T) {
+	t.Parallel()
+	rules, err := policy.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func(*serverauth.Authorizer){
+		"nothing":        func(*serverauth.Authorizer) {},
+		"the unary one":  func(a *serverauth.Authorizer) { a.UnaryServerInterceptor() },
+		"the stream one": func(a *serverauth.Authorizer) { a.StreamServerInterceptor() },
+	} {
+		a, err := serverauth.New(noVerifier(t), rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask(a)
+		srv := grpc.NewServer()
+		filesv1.RegisterFileReadServiceServer(srv, &files{})
+		srv.Stop() // so that a Serve without the check would return, too
+		lis := listen(t)
+		if err := a.Serve(srv, lis); err == nil || !strings.Contains(err.Error(), "nothing protects the server") {
+			t.Errorf("after asking for %s: got %v, want a refusal to start", name, err)
+		}
+		if _, err := net.Dial("tcp", lis.Addr().String()); err == nil {
+			t.Errorf("after asking for %s: the listener is still open", name)
+		}
 	}
 }
 

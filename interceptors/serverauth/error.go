@@ -54,12 +54,10 @@ const (
 type Error struct {
 	reason Reason
 	code   codes.Code
-	// proven is set once the token's signature has been checked.
-	proven bool
 	cause  error
 
-	method   string     // of an INSUFFICIENT_SCOPE: what was called,
-	required [][]string // what would do, as OR of ANDs,
+	method   string     // what was called; the interceptors set it
+	required [][]string // of an INSUFFICIENT_SCOPE: what would do, as OR of ANDs,
 	granted  []string   // and what the token has
 	details  []detail   // for the log only
 }
@@ -69,14 +67,23 @@ type Error struct {
 type detail struct{ key, value string }
 
 // NewError returns the refusal that a [TokenVerifier] of the user's own reports.
-// The code follows from the reason. The cause stays on the server and must not
-// hold the token.
+// The code follows from the reason; one that is not a constant of this package is
+// TOKEN_INVALID. The cause stays on the server, where it is logged: it must not hold
+// the token.
 func NewError(r Reason, cause error) *Error {
+	if !known[r] {
+		r = ReasonTokenInvalid
+	}
 	return &Error{reason: r, code: codeOf(r), cause: cause}
 }
 
-// Code returns the gRPC status code that the peer gets.
-func (e *Error) Code() codes.Code { return e.code }
+// Code returns the gRPC status code that the peer gets. It is never OK.
+func (e *Error) Code() codes.Code {
+	if e.code == codes.OK { // the zero Error, which nobody should make
+		return codes.Unauthenticated
+	}
+	return e.code
+}
 
 // Reason returns the fine-grained reason.
 func (e *Error) Reason() Reason { return e.reason }
@@ -95,31 +102,29 @@ func (e *Error) Error() string {
 
 // GRPCStatus returns what goes over the wire.
 func (e *Error) GRPCStatus() *status.Status {
-	info := &errdetails.ErrorInfo{Reason: string(e.wireReason()), Domain: reason.Domain}
+	info := &errdetails.ErrorInfo{Reason: string(e.wireReason()), Domain: reason.Domain, Metadata: map[string]string{}}
+	if e.method != "" {
+		// A client can tell by it that its own call was refused, and not one that the
+		// handler made.
+		info.Metadata[reason.MethodKey] = clip(e.method)
+	}
 	if e.reason == ReasonInsufficientScope {
-		info.Metadata = map[string]string{
-			"required": alternatives(e.required, " ", " | "),
-			"granted":  strings.Join(e.granted, " "),
+		info.Metadata["required"] = alternatives(e.required, " ", " | ")
+		if len(e.granted) > 0 {
+			info.Metadata["granted"] = scopesText(e.granted)
 		}
 	}
-	st := status.New(e.code, e.Error())
+	st := status.New(e.Code(), e.Error())
 	if with, err := st.WithDetails(protoadapt.MessageV1Of(info)); err == nil {
 		return with
 	}
 	return st // the details are for convenience, the code decides
 }
 
-// wireReason hides what lies between the token's syntax and its proven signature.
+// wireReason hides what lies between the token's syntax and its proven signature:
+// such reasons have no text of their own.
 func (e *Error) wireReason() Reason {
-	switch e.reason {
-	case ReasonClaimInvalid, ReasonTokenExpired, ReasonTokenNotYetValid, ReasonIssuerMismatch,
-		ReasonTokenUseMismatch, ReasonTokenBound, ReasonTokenRevoked:
-		if !e.proven {
-			return ReasonTokenInvalid
-		}
-	default:
-	}
-	if _, ok := texts[e.reason]; !ok { // alg, kid, header and signature have no text
+	if _, ok := texts[e.reason]; !ok {
 		return ReasonTokenInvalid
 	}
 	return e.reason
@@ -137,7 +142,7 @@ func (e *Error) challenge() string {
 		return `Bearer error="insufficient_scope", scope="` + alternatives(e.required[:min(1, len(e.required))], " ", "") + `"`
 	default:
 	}
-	if e.code == codes.Unauthenticated {
+	if e.Code() == codes.Unauthenticated {
 		return `Bearer error="invalid_token"`
 	}
 	return ""
@@ -151,18 +156,26 @@ func alternatives(required [][]string, and, or string) string {
 	return strings.Join(texts, or)
 }
 
-// maxScopesShown bounds the text that a token with thousands of scopes makes.
-const maxScopesShown = 20
+// maxScopesShown and maxScopesBytes bound the text that a token with many or long
+// scopes makes: clients may take no more than 8 KiB of metadata.
+const (
+	maxScopesShown = 20
+	maxScopesBytes = 1024
+)
 
 func scopesText(scopes []string) string {
-	switch n := len(scopes); {
-	case n == 0:
+	if len(scopes) == 0 {
 		return "no scope"
-	case n > maxScopesShown:
-		return strings.Join(scopes[:maxScopesShown], " ") + " and more"
-	default:
-		return strings.Join(scopes, " ")
 	}
+	shown := scopes[:min(len(scopes), maxScopesShown)]
+	for len(shown) > 0 && len(strings.Join(shown, " ")) > maxScopesBytes {
+		shown = shown[:len(shown)-1]
+	}
+	text := strings.Join(shown, " ")
+	if len(shown) < len(scopes) {
+		text += " and more"
+	}
+	return strings.TrimPrefix(text, " ")
 }
 
 func codeOf(r Reason) codes.Code {
@@ -176,6 +189,17 @@ func codeOf(r Reason) codes.Code {
 	}
 }
 
+// known are the constants above.
+var known = map[Reason]bool{
+	ReasonTokenMissing: true, ReasonSchemeUnsupported: true, ReasonAuthorizationDuplicated: true,
+	ReasonTokenTooLarge: true, ReasonTokenMalformed: true, ReasonTokenInvalid: true, ReasonAlgNotAllowed: true,
+	ReasonKIDInvalid: true, ReasonKeyNotFound: true, ReasonHeaderNotAllowed: true, ReasonCritUnsupported: true,
+	ReasonSignatureInvalid: true, ReasonClaimInvalid: true, ReasonTokenExpired: true, ReasonTokenNotYetValid: true,
+	ReasonIssuerMismatch: true, ReasonTokenUseMismatch: true, ReasonTokenBound: true, ReasonTokenRevoked: true,
+	ReasonClientNotAllowed: true, ReasonInsufficientScope: true, ReasonMethodNotAnnotated: true,
+	ReasonMethodNotAllowed: true, ReasonKeysUnavailable: true, ReasonTransportInsecure: true,
+}
+
 // texts are what the peer reads, by wire reason.
 var texts = map[Reason]string{
 	ReasonTokenMissing:            "a bearer token is needed in the authorization metadata",
@@ -184,12 +208,6 @@ var texts = map[Reason]string{
 	ReasonTokenTooLarge:           "the token is too large",
 	ReasonTokenMalformed:          "the token is malformed",
 	ReasonTokenInvalid:            "invalid token",
-	ReasonClaimInvalid:            "a claim of the token is invalid",
-	ReasonTokenExpired:            "the token has expired",
-	ReasonTokenNotYetValid:        "the token is not valid yet",
-	ReasonIssuerMismatch:          "the token is from another issuer",
-	ReasonTokenUseMismatch:        "the token is no access token",
-	ReasonTokenBound:              "the token is bound to a key",
 	ReasonTokenRevoked:            "the token is revoked",
 	ReasonClientNotAllowed:        "this client is not allowed here",
 	ReasonInsufficientScope:       "the token lacks a scope",

@@ -3,7 +3,15 @@
 
 package serverauth
 
-import "time"
+import (
+	"math"
+	"time"
+)
+
+// WithUnlimitedLog logs every refusal, so that a test can look for secrets in all lines.
+func WithUnlimitedLog() Option {
+	return optionFunc(func(cfg *config) { cfg.refusalsBurst = math.MaxInt })
+}
 
 // WithClock fixes the time by which tokens are checked.
 func WithClock(now func() time.Time) VerifierOption {

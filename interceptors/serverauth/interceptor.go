@@ -6,6 +6,7 @@ package serverauth
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	middleware "github.com/grpc-ecosystem/go-grpc-middleware/v2"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
@@ -21,8 +22,13 @@ import (
 const maxHeaderListBytes = 32 << 10
 
 // ServerOptions returns all that a server needs, so that nothing can be forgotten:
-// both interceptors and a bound of 32 KiB on a call's headers. Interceptors that
-// are added after them see the verified caller in the context.
+// both interceptors and a bound of 32 KiB on a call's headers. Interceptors that are
+// chained after them (grpc.ChainUnaryInterceptor, grpc.ChainStreamInterceptor) see the
+// verified caller in the context; gRPC runs grpc.UnaryInterceptor and
+// grpc.StreamInterceptor before all chained ones, so for refused calls too.
+//
+// A caller that exceeds the bound on headers loses its connection. Behind a proxy that
+// puts several callers on one connection, set the proxy's own limit lower.
 func (a *Authorizer) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(a.UnaryServerInterceptor()),
@@ -34,8 +40,9 @@ func (a *Authorizer) ServerOptions() []grpc.ServerOption {
 // UnaryServerInterceptor returns the interceptor for unary calls. A server needs
 // the other one too: use [Authorizer.ServerOptions] where you can.
 func (a *Authorizer) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
+	a.handedOut.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, err := a.authorize(ctx, info.FullMethod)
+		ctx, err := a.authorize(ctx, calledMethod(ctx, info.FullMethod))
 		if err != nil {
 			return nil, err
 		}
@@ -46,8 +53,9 @@ func (a *Authorizer) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 // StreamServerInterceptor returns the interceptor for streams, health's Watch and
 // reflection among them. The token is checked when the stream opens.
 func (a *Authorizer) StreamServerInterceptor() grpc.StreamServerInterceptor {
+	a.handedOut.stream.Store(true)
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, err := a.authorize(ss.Context(), info.FullMethod)
+		ctx, err := a.authorize(ss.Context(), calledMethod(ss.Context(), info.FullMethod))
 		if err != nil {
 			return err
 		}
@@ -59,6 +67,8 @@ func (a *Authorizer) StreamServerInterceptor() grpc.StreamServerInterceptor {
 // interceptors. Note that a service can replace it there by implementing
 // ServiceAuthFuncOverride; the interceptors of this package cannot be replaced.
 func (a *Authorizer) AuthFunc() auth.AuthFunc {
+	a.handedOut.unary.Store(true)
+	a.handedOut.stream.Store(true)
 	return func(ctx context.Context) (context.Context, error) {
 		fullMethod, ok := grpc.Method(ctx)
 		if !ok {
@@ -66,6 +76,16 @@ func (a *Authorizer) AuthFunc() auth.AuthFunc {
 		}
 		return a.authorize(ctx, fullMethod)
 	}
+}
+
+// calledMethod returns the method by its name on the wire, which is the one that it is
+// registered by. What generated code tells an interceptor of a unary call is the name
+// in the .proto file, and a service can be registered under another one.
+func calledMethod(ctx context.Context, told string) string {
+	if onWire, ok := grpc.Method(ctx); ok {
+		return onWire
+	}
+	return told
 }
 
 // authorize decides about one call. On success the context carries the caller, or
@@ -78,12 +98,13 @@ func (a *Authorizer) authorize(ctx context.Context, fullMethod string) (context.
 		}
 		return ctx, nil
 	}
-	// A stranger gets the same answer for a method without a rule as for any other.
+	// A stranger gets the same answer for a method without a rule as for any other that
+	// is registered. Of others gRPC itself says UNIMPLEMENTED, before any interceptor.
 	principal, refusal := a.authenticate(ctx)
 	if refusal != nil {
 		return nil, a.refuse(ctx, fullMethod, refusal)
 	}
-	if refusal := permit(rule, known, fullMethod, principal); refusal != nil {
+	if refusal := permit(rule, known, principal); refusal != nil {
 		return nil, a.refuse(ctx, fullMethod, refusal)
 	}
 	return ContextWithPrincipal(ctx, principal), nil
@@ -102,8 +123,8 @@ func (a *Authorizer) authenticate(ctx context.Context) (*Principal, *Error) {
 	if err != nil {
 		return nil, verifierError(ctx, err)
 	}
-	if principal == nil {
-		return nil, NewError(ReasonTokenInvalid, errors.New("the TokenVerifier returned neither a principal nor an error"))
+	if principal == nil || principal.clientID == "" {
+		return nil, NewError(ReasonTokenInvalid, errors.New("the TokenVerifier returned neither a principal with a client id nor an error"))
 	}
 	return principal, nil
 }
@@ -111,27 +132,28 @@ func (a *Authorizer) authenticate(ctx context.Context) (*Principal, *Error) {
 // verifierError makes a refusal of whatever a TokenVerifier returned. What it does
 // not know is the token's fault, so that nothing passes.
 func verifierError(ctx context.Context, err error) *Error {
-	if refusal, ok := errors.AsType[*Error](err); ok {
+	if refusal, ok := errors.AsType[*Error](err); ok && refusal != nil {
 		return refusal
 	}
+	// Nobody promised that the text of such an error does not quote the token.
+	cause := fmt.Errorf("the TokenVerifier failed with an error of the type %T", err)
 	if ctx.Err() != nil {
-		refusal := NewError(ReasonKeysUnavailable, err)
+		refusal := NewError(ReasonKeysUnavailable, cause)
 		refusal.code = status.FromContextError(ctx.Err()).Code()
 		return refusal
 	}
-	return NewError(ReasonTokenInvalid, err)
+	return NewError(ReasonTokenInvalid, cause)
 }
 
 // permit compares the rule with the verified caller.
-func permit(rule policy.Rule, known bool, fullMethod string, p *Principal) *Error {
+func permit(rule policy.Rule, known bool, p *Principal) *Error {
 	switch {
 	case !known:
-		return provenError(ReasonMethodNotAllowed, p)
+		return callerError(ReasonMethodNotAllowed, p)
 	case rule.Kind() == policy.KindNone:
-		return provenError(ReasonMethodNotAnnotated, p)
+		return callerError(ReasonMethodNotAnnotated, p)
 	case !rule.Permits(p.scopes):
-		refusal := provenError(ReasonInsufficientScope, p)
-		refusal.method = fullMethod
+		refusal := callerError(ReasonInsufficientScope, p)
 		refusal.required = rule.Alternatives()
 		refusal.granted = p.Scopes()
 		return refusal
@@ -140,10 +162,9 @@ func permit(rule policy.Rule, known bool, fullMethod string, p *Principal) *Erro
 	}
 }
 
-// provenError is a refusal of a caller whose token is in order.
-func provenError(r Reason, p *Principal) *Error {
+// callerError is a refusal of a caller whose token is in order.
+func callerError(r Reason, p *Principal) *Error {
 	refusal := NewError(r, nil)
-	refusal.proven = true
 	refusal.details = principalDetails(p)
 	return refusal
 }
@@ -151,6 +172,9 @@ func provenError(r Reason, p *Principal) *Error {
 // refuse logs the refusal and adds the challenge of RFC 6750 section 3 to the
 // trailer. A trailer that cannot be set changes nothing about the refusal.
 func (a *Authorizer) refuse(ctx context.Context, fullMethod string, refusal *Error) error {
+	named := *refusal // a verifier may return one error for many calls
+	named.method = fullMethod
+	refusal = &named
 	a.log.refused(ctx, fullMethod, refusal)
 	if c := refusal.challenge(); c != "" {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("www-authenticate", c))

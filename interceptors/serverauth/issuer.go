@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,11 @@ type Issuer struct {
 	JWKSURL string
 	// Clients says which app clients may come. Required: see [ClientSet].
 	Clients ClientSet
+	// ResourceServers, if not empty, are the identifiers of the resource servers whose
+	// scopes this issuer's tokens can grant; other scopes in them count for nothing.
+	// Set it for each of several issuers: the admins of one user pool could otherwise
+	// make scopes of the same name as those of another.
+	ResourceServers []string
 	// Audiences, if not empty, asks for a token whose aud claim has one of them.
 	// M2M tokens of Cognito have no aud claim, so leave it empty for them.
 	Audiences []string
@@ -68,6 +74,12 @@ func (i Issuer) check() (Issuer, error) {
 	if strings.HasSuffix(i.URL, "/") {
 		err = errors.Join(err, fmt.Errorf("Issuer.URL %q ends with a slash; an iss claim of Cognito does not", i.URL))
 	}
+	for _, a := range append(slices.Clone(i.Audiences), i.ResourceServers...) {
+		if strings.TrimSpace(a) == "" {
+			err = errors.Join(err, errors.New("Issuer.Audiences or Issuer.ResourceServers has an empty entry: is its environment variable set?"))
+		}
+	}
+	i.Audiences, i.ResourceServers = slices.Clone(i.Audiences), slices.Clone(i.ResourceServers)
 	return i, err
 }
 

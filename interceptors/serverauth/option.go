@@ -32,13 +32,18 @@ type config struct {
 	allowInsecure string // the reason; not empty if plaintext is allowed
 	logger        *slog.Logger
 	verifier      []VerifierOption
+	refusalsBurst int  // lines of one reason at once
 	verifierOnly  bool // an option was given that only a verifier can follow
 	errs          []error
 }
 
 func newConfig(opts []Option) *config {
-	cfg := &config{logger: slog.Default()}
+	cfg := &config{logger: slog.Default(), refusalsBurst: refusalsBurst}
 	for _, o := range opts {
+		if o == nil {
+			cfg.errs = append(cfg.errs, errNilOption)
+			continue
+		}
 		o.apply(cfg)
 	}
 	return cfg
@@ -57,6 +62,8 @@ type verifierConfig struct {
 const (
 	defaultClockSkew = 30 * time.Second
 	maxClockSkew     = 5 * time.Minute
+	// maxTokenBytesLimit leaves room for the other headers of a call.
+	maxTokenBytesLimit = 30 << 10
 	// maxLifetime is the longest access token validity that Cognito can be set to
 	// (CreateUserPoolClient, AccessTokenValidity).
 	maxLifetime = 24 * time.Hour
@@ -71,10 +78,16 @@ func newVerifierConfig(opts []VerifierOption) verifierConfig {
 		now:           time.Now,
 	}
 	for _, o := range opts {
+		if o == nil {
+			cfg.errs = append(cfg.errs, errNilOption)
+			continue
+		}
 		o.applyVerifier(&cfg)
 	}
 	return cfg
 }
+
+var errNilOption = errors.New("an option is nil: leave it out")
 
 type optionFunc func(*config)
 
@@ -100,8 +113,9 @@ func (o loggerOption) apply(cfg *config) {
 
 func (o loggerOption) applyVerifier(cfg *verifierConfig) { cfg.logger = o.logger }
 
-// PublicHealth opens grpc.health.v1.Health, and nothing else, to callers without a
-// token: load balancers and kubelets have none.
+// PublicHealth opens Check and Watch of grpc.health.v1.Health, and nothing else, to
+// callers without a token: load balancers and kubelets have none. List needs any
+// valid token, since it names the server's services.
 func PublicHealth() Option {
 	return optionFunc(func(cfg *config) { cfg.publicHealth = true })
 }
@@ -119,8 +133,8 @@ func WithPolicy(p *policy.Policy) Option {
 }
 
 // WithLogger sets where refusals and changes of keys are logged. Default:
-// [slog.Default]. Each reason is logged at most [refusalsPerSecond] times a second
-// on average. No token is ever logged.
+// [slog.Default]; nil: nowhere. Each reason is logged once a second on average, after
+// ten lines at once; a line says how many were left out. No token is ever logged.
 func WithLogger(l *slog.Logger) VerifierOption {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
@@ -132,7 +146,8 @@ func WithLogger(l *slog.Logger) VerifierOption {
 // machines. Use it only where something else ends TLS before this server, such as
 // a sidecar in the same pod, and say so in reason. Without it such calls end with
 // TRANSPORT_INSECURE; loopback, Unix sockets and in-memory connections are always
-// allowed.
+// allowed (a Unix socket behind ServeHTTP does not show as one). Handshakes that do not
+// tell gRPC their security level count as plaintext.
 func AllowInsecureTransport(reason string) Option {
 	return optionFunc(func(cfg *config) {
 		if strings.TrimSpace(reason) == "" {
@@ -143,11 +158,11 @@ func AllowInsecureTransport(reason string) Option {
 }
 
 // MaxTokenBytes sets the longest token that is looked at. Default: 8192; at most
-// 32768, which is what [Authorizer.ServerOptions] lets a header list have.
+// 30720, which fits into the headers that [Authorizer.ServerOptions] lets a call have.
 func MaxTokenBytes(n int) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) {
-		if n < 1 || n > maxHeaderListBytes {
-			cfg.errs = append(cfg.errs, errors.New("MaxTokenBytes must be 1 to 32768"))
+		if n < 1 || n > maxTokenBytesLimit {
+			cfg.errs = append(cfg.errs, errors.New("MaxTokenBytes must be 1 to 30720"))
 			return
 		}
 		cfg.maxTokenBytes = n

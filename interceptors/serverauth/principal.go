@@ -13,7 +13,7 @@ import (
 
 // Principal is the verified caller of a call: the app client that the token was
 // issued to, and what the token says. It is immutable, safe for concurrent use,
-// and holds no token.
+// and holds no token. A nil Principal is nobody.
 type Principal struct {
 	clientID, clientName string
 	issuer, tokenID      string
@@ -53,37 +53,46 @@ func NewPrincipal(spec PrincipalSpec) *Principal {
 	}
 }
 
+// orNone makes a nil Principal one that is nobody and may nothing: a handler that
+// forgets to look whether there is a caller must not end the process.
+func (p *Principal) orNone() *Principal {
+	if p == nil {
+		return &Principal{}
+	}
+	return p
+}
+
 // ClientID returns the app client's id. Ids are unique within an issuer only.
-func (p *Principal) ClientID() string { return p.clientID }
+func (p *Principal) ClientID() string { return p.orNone().clientID }
 
 // ClientName returns the name that [NamedClients] gave to the client, or "".
-func (p *Principal) ClientName() string { return p.clientName }
+func (p *Principal) ClientName() string { return p.orNone().clientName }
 
 // Scopes returns the token's scopes, each once, in the order of the token. The
 // slice is a copy.
-func (p *Principal) Scopes() []string { return slices.Clone(p.scopes) }
+func (p *Principal) Scopes() []string { return slices.Clone(p.orNone().scopes) }
 
 // HasScope reports whether the token carries the scope, compared byte by byte
 // (RFC 6749 section 3.3).
-func (p *Principal) HasScope(scope string) bool { return slices.Contains(p.scopes, scope) }
+func (p *Principal) HasScope(scope string) bool { return slices.Contains(p.orNone().scopes, scope) }
 
 // Issuer returns the issuer of the token.
-func (p *Principal) Issuer() string { return p.issuer }
+func (p *Principal) Issuer() string { return p.orNone().issuer }
 
 // TokenID returns the token's jti claim, or "".
-func (p *Principal) TokenID() string { return p.tokenID }
+func (p *Principal) TokenID() string { return p.orNone().tokenID }
 
 // IssuedAt returns the token's iat claim.
-func (p *Principal) IssuedAt() time.Time { return p.issuedAt }
+func (p *Principal) IssuedAt() time.Time { return p.orNone().issuedAt }
 
 // ExpiresAt returns the token's exp claim.
-func (p *Principal) ExpiresAt() time.Time { return p.expiresAt }
+func (p *Principal) ExpiresAt() time.Time { return p.orNone().expiresAt }
 
 // Claim returns any claim of the token by its exact name, such as one that a pre
 // token generation trigger added. JSON numbers come as [encoding/json.Number],
 // objects as map[string]any, arrays as []any. Do not change what it returns.
 func (p *Principal) Claim(name string) (any, bool) {
-	if p.claim == nil {
+	if p == nil || p.claim == nil {
 		return nil, false
 	}
 	return p.claim(name)

@@ -37,6 +37,8 @@ type answer struct {
 	reason    reason.Reason
 	metadata  map[string]string
 	challenge []string
+	trailer   string // every field of it, to search in
+	keys      []string
 	messages  int // DATA frames with content
 }
 
@@ -147,6 +149,8 @@ func readAnswer(framer *http2.Framer) (answer, error) {
 func (a *answer) readTrailer(f *http2.MetaHeadersFrame) error {
 	seen := false
 	for _, h := range f.Fields {
+		a.trailer += h.Name + ": " + h.Value + "\n"
+		a.keys = append(a.keys, h.Name)
 		switch h.Name {
 		case "grpc-status":
 			n, err := strconv.ParseUint(h.Value, 10, 32)
@@ -179,6 +183,7 @@ func (a *answer) readDetails(value string) error {
 	if err != nil {
 		return err
 	}
+	a.trailer += string(raw)
 	var st spb.Status
 	if err := proto.Unmarshal(raw, &st); err != nil {
 		return err

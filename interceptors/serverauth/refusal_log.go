@@ -26,6 +26,7 @@ const (
 type refusalLog struct {
 	logger *slog.Logger
 	now    func() time.Time
+	burst  float64
 
 	mu      sync.Mutex
 	buckets map[Reason]*bucket // bounded: the reasons are a closed set
@@ -37,8 +38,8 @@ type bucket struct {
 	dropped int
 }
 
-func newRefusalLog(l *slog.Logger) *refusalLog {
-	return &refusalLog{logger: l, now: time.Now, buckets: make(map[Reason]*bucket)}
+func newRefusalLog(l *slog.Logger, burst int) *refusalLog {
+	return &refusalLog{logger: l, now: time.Now, burst: float64(burst), buckets: make(map[Reason]*bucket)}
 }
 
 func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
@@ -50,12 +51,12 @@ func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("method", clip(fullMethod)), slog.String("code", e.code.String()))
+	attrs = append(attrs, slog.String("method", clip(fullMethod)), slog.String("code", e.Code().String()))
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
 		attrs = append(attrs, slog.String("peer", p.Addr.String()))
 	}
 	if e.cause != nil {
-		attrs = append(attrs, slog.String("cause", e.cause.Error()))
+		attrs = append(attrs, slog.String("cause", clip(e.cause.Error())))
 	}
 	if e.reason == ReasonInsufficientScope {
 		attrs = append(attrs,
@@ -86,10 +87,10 @@ func (l *refusalLog) take(r Reason) (dropped int, ok bool) {
 	now := l.now()
 	b := l.buckets[r]
 	if b == nil {
-		b = &bucket{tokens: refusalsBurst, last: now}
+		b = &bucket{tokens: l.burst, last: now}
 		l.buckets[r] = b
 	}
-	b.tokens = min(refusalsBurst, b.tokens+now.Sub(b.last).Seconds()*refusalsPerSecond)
+	b.tokens = min(l.burst, b.tokens+now.Sub(b.last).Seconds()*refusalsPerSecond)
 	b.last = now
 	if b.tokens < 1 {
 		b.dropped++

@@ -16,7 +16,7 @@ func TestRefusalLogIsRateLimited(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)))
+	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)), refusalsBurst)
 	l.now = func() time.Time { return now }
 	flood := func(r Reason, n int) int {
 		out.Reset()
@@ -35,7 +35,12 @@ func TestRefusalLogIsRateLimited(t *testing.T) {
 	if got := flood(ReasonTokenMissing, 1000); got != 3 {
 		t.Errorf("3 s later: got %d lines, want 3", got)
 	}
-	if want := "same_reason_not_logged=990"; !strings.Contains(out.String(), want) {
+	now = now.Add(time.Hour)
+	if got := flood(ReasonTokenExpired, 1000); got != refusalsBurst {
+		t.Errorf("a flood after an idle hour: got %d lines, want %d", got, refusalsBurst)
+	}
+	flood(ReasonTokenMissing, 1)
+	if want := "same_reason_not_logged=997"; !strings.Contains(out.String(), want) {
 		t.Errorf("the line lacks %s:\n%s", want, out.String())
 	}
 }
@@ -44,7 +49,7 @@ func TestRefusalLogIsRateLimited(t *testing.T) {
 func TestRefusalLogEscapes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)))
+	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)), refusalsBurst)
 	e := NewError(ReasonIssuerMismatch, nil)
 	e.details = []detail{{"token_iss(unverified)", clip("a\nlevel=ERROR msg=forged" + strings.Repeat("x", 1000) + "\xff")}}
 	l.refused(t.Context(), "/pkg.Svc/Do\nx", e)

@@ -20,10 +20,16 @@ func transportIsSafe(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
-	if p.AuthInfo != nil && credentials.CheckSecurityLevel(p.AuthInfo, credentials.PrivacyAndIntegrity) == nil {
-		return true
-	}
-	return isLocal(p.Addr)
+	return isPrivate(p.AuthInfo) || isLocal(p.Addr)
+}
+
+// isPrivate is stricter than credentials.CheckSecurityLevel, which lets a handshake
+// pass that says nothing about its level.
+func isPrivate(info credentials.AuthInfo) bool {
+	leveled, ok := info.(interface {
+		GetCommonAuthInfo() credentials.CommonAuthInfo
+	})
+	return ok && leveled.GetCommonAuthInfo().SecurityLevel == credentials.PrivacyAndIntegrity
 }
 
 func isLocal(addr net.Addr) bool {

@@ -31,6 +31,11 @@ type level struct{ credentials.CommonAuthInfo }
 
 func (level) AuthType() string { return "test" }
 
+// silent is a handshake that says nothing about its level.
+type silent struct{}
+
+func (silent) AuthType() string { return "silent" }
+
 func private() credentials.AuthInfo {
 	return level{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}
 }
@@ -56,6 +61,16 @@ func TestPlaintext(t *testing.T) {
 		{"TLS from another machine", &peer.Peer{Addr: tcp("192.0.2.1"), AuthInfo: private()}, true},
 		{"plaintext from another machine", &peer.Peer{Addr: tcp("192.0.2.1"), AuthInfo: plain()}, false},
 		{"signed but readable", &peer.Peer{Addr: tcp("192.0.2.1"), AuthInfo: signedOnly()}, false},
+		{"a handshake that does not tell its level", &peer.Peer{Addr: tcp("192.0.2.1"), AuthInfo: silent{}}, false},
+		{"a handshake with the zero level", &peer.Peer{Addr: tcp("192.0.2.1"), AuthInfo: level{}}, false},
+		{"private network, 10/8", &peer.Peer{Addr: tcp("10.0.0.1")}, false},
+		{"private network, 192.168/16", &peer.Peer{Addr: tcp("192.168.1.1")}, false},
+		{"private network, 172.16/12", &peer.Peer{Addr: tcp("172.16.0.1")}, false},
+		{"unique local", &peer.Peer{Addr: tcp("fd00::1")}, false},
+		{"link-local", &peer.Peer{Addr: address{"tcp", "[fe80::1%eth0]:1"}}, false},
+		{"unspecified", &peer.Peer{Addr: tcp("0.0.0.0")}, false},
+		{"virtual machine socket", &peer.Peer{Addr: address{"vsock", "host(2):1024"}}, false},
+		{"datagrams", &peer.Peer{Addr: address{"udp", "192.0.2.1:1"}}, false},
 		{"no handshake, another machine", &peer.Peer{Addr: tcp("192.0.2.1")}, false},
 		{"no handshake, IPv6", &peer.Peer{Addr: tcp("2001:db8::1")}, false},
 		{"loopback", &peer.Peer{Addr: tcp("127.0.0.1")}, true},

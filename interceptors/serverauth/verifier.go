@@ -117,8 +117,8 @@ func (v *Verifier) Ready() bool {
 	return true
 }
 
-// Close stops fetching keys and waits until nothing runs any more. Tokens that are
-// verified afterwards are checked with the last keys.
+// Close stops fetching keys and waits until nothing runs any more. Stop the servers
+// that use v first: afterwards every token ends KEYS_UNAVAILABLE.
 func (v *Verifier) Close() error {
 	var errs []error
 	for _, i := range v.issuers {
@@ -165,7 +165,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error)
 		clientName: name,
 		issuer:     issuer.URL,
 		tokenID:    claims.TokenID.Value,
-		scopes:     facts.scopes,
+		scopes:     splitScopes(claims.Scope.Value, issuer.ResourceServers),
 		issuedAt:   facts.issuedAt,
 		expiresAt:  facts.expiresAt,
 		claim:      claims.Lookup,
@@ -197,7 +197,6 @@ func keyError(ctx context.Context, issuer *trustedIssuer, kid string, err error)
 
 func clientError(issuer *trustedIssuer, facts claimFacts) *Error {
 	refusal := NewError(ReasonClientNotAllowed, nil)
-	refusal.proven = true
 	refusal.details = []detail{{"issuer", issuer.URL}, {"client_id", clip(facts.clientID)}}
 	return refusal
 }

@@ -64,8 +64,10 @@ func parsePageToken(token string) (after string, err error) {
 	if token == "" {
 		return "", nil
 	}
-	name, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || nameFault(string(name)) != "" {
+	// The decoder skips line ends, and takes several endings for one: only the token
+	// that pageToken makes is a token.
+	name, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || pageToken(string(name)) != token || nameFault(string(name)) != "" {
 		return "", status.Error(codes.InvalidArgument, "page_token is not one that this method gave out: pass next_page_token of the page before, or nothing")
 	}
 	return string(name), nil

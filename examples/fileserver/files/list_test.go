@@ -143,6 +143,7 @@ func TestListRefuses(t *testing.T) {
 		{"no base64", &filesv1.ListFilesRequest{PageToken: "!"}},
 		{"padding", &filesv1.ListFilesRequest{PageToken: "YQ=="}},
 		{"bits left over", &filesv1.ListFilesRequest{PageToken: "YR"}},
+		{"line end", &filesv1.ListFilesRequest{PageToken: "\rYQ"}},
 		{"a way out", &filesv1.ListFilesRequest{PageToken: encode("../a")}},
 		{"not UTF-8", &filesv1.ListFilesRequest{PageToken: encode("\xff")}},
 		{"too long", &filesv1.ListFilesRequest{PageToken: encode(strings.Repeat("a/", maxNameLen) + "a")}},
@@ -156,7 +157,7 @@ func TestListRefuses(t *testing.T) {
 }
 
 func FuzzPageToken(f *testing.F) {
-	for _, s := range []string{"", "YQ", "YQ==", "!", pageToken("a/b"), pageToken("../a")} {
+	for _, s := range []string{"", "YQ", "YQ==", "YR", "\r070", "!", pageToken("a/b"), pageToken("../a")} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, token string) {

@@ -9,6 +9,11 @@ package reason
 // Domain is the ErrorInfo domain of every reason here.
 const Domain = "scopeauth.v1"
 
+// MethodKey is the ErrorInfo metadata that names the refused method, such as
+// "/demo.files.v1.FileReadService/ReadFile". A handler that passes on the refusal of
+// a call of its own shows another method than the one that its caller called.
+const MethodKey = "method"
+
 // Reason says why a call was refused. The set is closed: what is not one of the
 // constants is not ours.
 type Reason string
