@@ -20,7 +20,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: test
-test: race-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
+test: race-or-say tools-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
 	@for m in $(MODULES); do echo "== tests of $$m $(RACE)"; (cd $$m && go test $(RACE) ./...); done
 	@echo "== allocation tests (without -race, which changes allocations)"
 	@go test -run 'Alloc' -count=1 ./...
@@ -31,6 +31,10 @@ ifneq ($(HAVE_CC),yes)
 	@echo "== no C compiler found: tests run WITHOUT -race (install gcc to have it)"
 	@if [ -n "$${REQUIRE_RACE:-}" ]; then echo "REQUIRE_RACE is set: failing"; exit 1; fi
 endif
+
+.PHONY: tools-or-say
+tools-or-say:
+	@if [ ! -x $(BIN)/buf ]; then echo "== buf is not built: the test of docs/annotate.md is SKIPPED (make tools builds it)"; fi
 
 .PHONY: tools
 tools: ## Build the pinned tools of .ci/tools/go.mod into .tmp/bin

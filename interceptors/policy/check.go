@@ -20,9 +20,9 @@ func (p *Policy) Check(services ...string) error {
 	concerned := map[Fault][]string{} // fault in a file -> the services it concerns
 	var outside []Fault
 	for _, name := range names {
-		s := p.source.byName[name]
+		s := p.descriptors().byName[name]
 		if s == nil {
-			faults = append(faults, noDescriptor(name))
+			faults = append(faults, p.unknown(name))
 			continue
 		}
 		causes := p.causes(s)
@@ -49,11 +49,12 @@ func (p *Policy) Check(services ...string) error {
 // nothing. Methods without a rule are not in it: who only calls a service need not
 // know its rules.
 func (p *Policy) Faults() []Fault {
-	faults := slices.Clone(p.source.strangers)
-	for _, f := range p.source.catalogue.faults {
+	src := p.descriptors()
+	faults := slices.Clone(src.strangers)
+	for _, f := range src.catalogue.faults {
 		faults = append(faults, f.fault)
 	}
-	for _, s := range p.source.services {
+	for _, s := range src.services {
 		faults = append(faults, s.faults...)
 		for _, m := range s.methods {
 			faults = append(faults, m.faults...)
@@ -133,8 +134,11 @@ func (p *Policy) missing(s *service, m *method) Fault {
 	return f
 }
 
-// noDescriptor is the fault of a service of which nothing is known.
-func noDescriptor(name string) Fault {
+// unknown is the fault of a service of which nothing is known.
+func (p *Policy) unknown(name string) Fault {
+	if p.source == nil {
+		return Fault{Service: name, Problem: NoRule, Fix: "the policy is the zero Policy, which knows no service; make it with policy.New"}
+	}
 	return Fault{
 		Service: name,
 		Problem: NoRule,

@@ -164,6 +164,31 @@ scopeauth: not started, 1 service has a faulty annotation
 		{"nothing to check", []protoFile{rule(`{}`)}, nil, nil, ""},
 		{"nothing wrong", []protoFile{service(server, annotated)}, nil, []string{"acme.A"}, ""},
 		{
+			"an overridden method does not hide the faults of its service",
+			[]protoFile{{services: []protoService{{
+				raw: message(number, varint(9, 1)), methods: []protoMethod{annotated, {name: "Own", option: `authenticated {}`}},
+			}}}},
+			[]policy.Option{policy.WithRuleOverride("/acme.A/ReadFile", policy.Authenticated())},
+			[]string{"acme.A"},
+			`
+scopeauth: not started, 1 service has a faulty annotation
+  acme.A (acme/a.proto): option (scopeauth.v1.service) has what this version of scopeauth does not know: field 9 of ServicePolicy
+      upgrade github.com/scopeauth/scopeauth`,
+		},
+		{
+			"an override elsewhere does not hide the faults of a service",
+			[]protoFile{{services: []protoService{
+				{raw: message(number, varint(9, 1)), methods: []protoMethod{annotated}},
+				{name: "B", methods: []protoMethod{{option: `authenticated {}`}}},
+			}}},
+			[]policy.Option{policy.WithRuleOverride("/acme.B/Do", policy.AnyOf("demo/x"))},
+			[]string{"acme.A", "acme.B"},
+			`
+scopeauth: not started, 1 service has a faulty annotation
+  acme.A (acme/a.proto): option (scopeauth.v1.service) has what this version of scopeauth does not know: field 9 of ServicePolicy
+      upgrade github.com/scopeauth/scopeauth`,
+		},
+		{
 			"a rule in Go stands for a missing one",
 			[]protoFile{service(server, annotated, bare)},
 			[]policy.Option{policy.WithRule("/acme.A/StatFile", policy.Authenticated())},

@@ -78,11 +78,13 @@ func WithFiles(files ...protoreflect.FileDescriptor) Option {
 
 // WithRule gives a rule to what cannot be annotated: to one method, as in
 // "/grpc.health.v1.Health/Check", or to every method of a service, as in
-// "grpc.health.v1.Health". A rule for a method beats one for its service.
+// "grpc.health.v1.Health". A rule for a method beats one for its service. Only a
+// method's can be [Public]: a service's would open methods that it gets later.
 //
 // It is an error if the name matches nothing (see [WithService]), if it is given
-// twice, if r has an error, if r names a scope that its declared resource server
-// lacks, and if a method it covers has an annotation (see [WithRuleOverride]).
+// twice, if r has an error, if r is public and the name that of a service, if r
+// names a scope that its declared resource server lacks, and if a method it covers
+// has an annotation (see [WithRuleOverride]).
 func WithRule(fullMethodOrService string, r Rule) Option {
 	return optionFunc(func(c *config) {
 		c.rules = append(c.rules, goRule{name: fullMethodOrService, rule: r})

@@ -184,6 +184,39 @@ policy: WithRule("/acme.Bare/Put"): AllOf needs a scope; for a valid token witho
 policy: WithRuleOverride("acme.A"): Public needs a reason: write why the method is safe without a token
 policy: WithRuleOverride("/acme.A/Get"): scope "b" has no "/": write the resource server before it, as in "demo/read.file"; AnyOf names scope "demo/a" twice; a scope is empty`,
 		},
+		{
+			"08-public-service",
+			[]policy.Option{
+				policy.WithRule("acme.Bare", policy.Public("x")), policy.WithRuleOverride("acme.A", policy.Public("x")),
+				policy.WithService("hand.Made", "Get"), policy.WithRule("hand.Made", policy.Public("x")),
+			},
+			nil,
+			`policy: WithRule("acme.Bare"): a rule for a whole service cannot be public, because new methods would be open unseen; name the methods that are meant to be public: "/acme.Bare/Get", "/acme.Bare/Put"
+policy: WithRuleOverride("acme.A"): a rule for a whole service cannot be public, because new methods would be open unseen; name the methods that are meant to be public: "/acme.A/Get", "/acme.A/Put"
+policy: WithRule("hand.Made"): a rule for a whole service cannot be public, because new methods would be open unseen; name the methods that are meant to be public: "/hand.Made/Get"`,
+		},
+		{
+			"08-public-service-that-is-not-known",
+			[]policy.Option{policy.WithRule("acme.Nope", policy.Public("x")), policy.WithRule("acme.Bare/Get", policy.Public("x"))},
+			nil,
+			`policy: WithRule("acme.Bare/Get"): write "/package.Service/Method" for a method, "package.Service" for a service
+policy: WithRule("acme.Nope"): no service "acme.Nope" is known; if it has no descriptor, add WithService("acme.Nope", methods...)`,
+		},
+		{
+			"08-public-service-that-an-override-replaces",
+			[]policy.Option{policy.WithRule("acme.Bare", policy.Public("x")), policy.WithRuleOverride("acme.Bare", write)},
+			nil,
+			`policy: WithRule("acme.Bare"): a rule for a whole service cannot be public, because new methods would be open unseen; name the methods that are meant to be public: "/acme.Bare/Get", "/acme.Bare/Put"`,
+		},
+		{
+			"public methods, each by its name",
+			[]policy.Option{
+				policy.WithRule("/acme.Bare/Get", policy.Public("x")), policy.WithRuleOverride("/acme.A/Put", policy.Public("y")),
+				policy.WithRule("acme.Bare", authenticated),
+			},
+			map[string]string{"Bare/Get": "public: x", "Bare/Put": "any valid token", "A/Get": "demo/read.file", "A/Put": "public: y"},
+			"",
+		},
 		{"nil option", []policy.Option{nil}, nil, `policy: an option is nil`},
 		{
 			"no descriptor",

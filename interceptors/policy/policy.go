@@ -10,10 +10,12 @@ import (
 )
 
 // Policy holds the rule of every known method. It never changes, and any number
-// of goroutines may use it.
+// of goroutines may use it. [New] makes it. The zero Policy is safe: it has read no
+// file and knows no method, so it permits nothing, and [Policy.Check] reports every
+// service as unknown.
 type Policy struct {
 	config  config
-	source  *source
+	source  *source         // nil in the zero Policy; see descriptors
 	given   map[string]Rule // full method -> rule given in Go, before the mapping of resource servers
 	rules   map[string]Rule // full method -> rule in effect
 	methods []string        // the keys of rules, sorted
@@ -35,13 +37,21 @@ func New(opts ...Option) (*Policy, error) {
 }
 
 // With returns a new policy that has the options of p and these. The descriptors
-// are those that p has read; p does not change.
+// are those that p has read, of which the zero Policy has none; p does not change.
 func (p *Policy) With(opts ...Option) (*Policy, error) {
 	c, errs := p.config.clone().with(opts)
 	if c.fileOptions != p.config.fileOptions {
 		errs = append(errs, optionError("WithFiles: give it to New; With keeps the descriptors of the policy"))
 	}
-	return build(c, p.source, errs)
+	return build(c, p.descriptors(), errs)
+}
+
+// descriptors returns what the policy has read: nothing if it is the zero Policy.
+func (p *Policy) descriptors() *source {
+	if p.source == nil {
+		return newSource()
+	}
+	return p.source
 }
 
 // Rule returns the rule of a method, which is named as gRPC names it:

@@ -32,6 +32,12 @@ func resolveRules(rules []goRule, src *source, errs *[]error) map[string]Rule {
 			fail(g, "%s", wrong)
 			continue
 		}
+		if s := src.byName[g.name]; s != nil && g.rule.Kind() == KindPublic {
+			// It would open methods that the service gets later, unseen. A default_policy
+			// cannot be public for the same reason.
+			fail(g, "a rule for a whole service cannot be public, because new methods would be open unseen; name the methods that are meant to be public: %s", s.listMethods())
+			continue
+		}
 		if wrong := src.catalogue.undeclaredIn(g.rule); wrong != "" {
 			fail(g, "%s", wrong)
 		}

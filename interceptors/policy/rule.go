@@ -76,7 +76,8 @@ func Authenticated() Rule {
 
 // Public returns the rule "no token is needed, and one that is sent is not read".
 // The reason says why that is safe. With a blank reason the result permits
-// nothing, and [New] reports it.
+// nothing, and [New] reports it. It is a rule for single methods: [WithRule] and
+// [WithRuleOverride] do not take it for a whole service.
 func Public(reason string) Rule {
 	if strings.TrimSpace(reason) == "" {
 		return Rule{r: &rule{fault: "Public needs a reason: write why the method is safe without a token"}}

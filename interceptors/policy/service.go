@@ -6,6 +6,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -46,6 +47,15 @@ func (s *service) method(name string) *method {
 		}
 	}
 	return nil
+}
+
+// listMethods returns the full names of the methods, for error texts.
+func (s *service) listMethods() string {
+	names := make([]string, len(s.methods))
+	for i, m := range s.methods {
+		names[i] = strconv.Quote(s.fullMethod(m))
+	}
+	return list(names)
 }
 
 // hasAnnotation reports whether the file says something about the method's rule,

@@ -77,9 +77,13 @@ func sortedFiles(byPath map[string]protoreflect.FileDescriptor) []protoreflect.F
 	})
 }
 
+func newSource() *source {
+	return &source{byName: map[string]*service{}, catalogue: newCatalogue()}
+}
+
 // read reads the annotations of files, which are sorted.
 func read(files []protoreflect.FileDescriptor) (*source, []error) {
-	src := &source{byName: map[string]*service{}, catalogue: newCatalogue()}
+	src := newSource()
 	for _, f := range files {
 		src.strangers = append(src.strangers, strangersIn(f, f)...)
 	}

@@ -28,16 +28,19 @@
 //   - is final if a fetch that an unknown kid caused succeeded within the last
 //     10 seconds: that answer was current;
 //   - is unavailable while the set backs off after a failure;
+//   - is unavailable if a fetch that an unknown kid caused left within the last
+//     10 seconds and failed, whatever the timer fetched since;
 //   - else causes a fetch, past caches on the way, and waits for it: 2 seconds at
 //     most, and at most 256 callers at a time. All callers share one fetch, and it
 //     goes on when the caller that caused it has gone.
 //
-// So strangers who invent kids cause one request in 10 seconds, and those who send
-// known kids with bad signatures cause none.
+// So strangers who invent kids cause one request in 10 seconds and, if it fails, the
+// retries of the back-off. Those who send known kids with bad signatures cause none.
 //
 // # HTTP
 //
 // A fetch takes 3 seconds in all, follows no redirect, asks for no compression and
 // reads at most 256 KiB. TLS is 1.2 or newer; plain http is for loopback addresses.
-// The proxy of the environment is honoured. The content type means nothing.
+// The proxy of the environment is honoured. The content type means nothing. After a
+// failure the next request is unconditional.
 package jwks

@@ -161,11 +161,65 @@ func TestETagOfRejectedDocument(t *testing.T) {
 		wantKey(t, s, "b")
 		sleep(17 * time.Minute)
 		asked := e.requests()[before:]
-		if got := asked[0].header.Get("If-None-Match"); got != `"good"` {
-			t.Errorf("got If-None-Match %q, want that of the accepted document", got)
+		if got := asked[0].header.Get("If-None-Match"); got != "" {
+			t.Errorf("got If-None-Match %q, want none after a failure", got)
 		}
 		if got := asked[1].header.Get("If-None-Match"); got != "" {
 			t.Errorf("got If-None-Match of %d bytes, want none: it is too long", len(got))
+		}
+	})
+}
+
+// TestConditionRefused: an endpoint that fails on a condition costs a retry, and
+// never the keys.
+func TestConditionRefused(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]handlerFunc{
+		"400":               status(http.StatusBadRequest, ""),
+		"redirect":          status(http.StatusFound, ""),
+		"rejected document": serve("<html>"),
+		"no answer":         hang,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s, e := start(t, Config{}, serve(document(key("a", 1)), `ETag: "1"`))
+				e.set(func(r *http.Request) (*http.Response, error) {
+					if r.Header.Get("If-None-Match") != "" {
+						return fails(r)
+					}
+					return serve(document(key("a", 1)), `ETag: "1"`)(r)
+				})
+				for range 48 * 4 { // two days
+					sleep(15 * time.Minute)
+					if age := s.Stats().KeyAge; age > 20*time.Minute {
+						t.Fatalf("got age %v, want each failure to be followed by a success", age)
+					}
+				}
+				wantKey(t, s, "a")
+				if stats := s.Stats(); stats.Failures == 0 || stats.Failures*2 > stats.Fetches {
+					t.Errorf("got %d failures in %d fetches, want one in two", stats.Failures, stats.Fetches)
+				}
+			})
+		})
+	}
+}
+
+// TestConditionAgain: many answers of 304 in a row keep the ETag.
+func TestConditionAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, e := start(t, Config{}, serve(document(key("a", 1)), `ETag: "1"`))
+		e.set(status(http.StatusNotModified, ""))
+		sleep(4 * 17 * time.Minute)
+		asked := e.requests()
+		if len(asked) < 4 {
+			t.Fatalf("got %d requests, want 4 at least", len(asked))
+		}
+		for i, r := range asked[1:] {
+			if got := r.header.Get("If-None-Match"); got != `"1"` {
+				t.Errorf("request %d: got If-None-Match %q, want the ETag", i+1, got)
+			}
 		}
 	})
 }

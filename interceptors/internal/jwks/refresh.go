@@ -81,6 +81,7 @@ func (s *Set) depart() *flight {
 	s.fetches.Add(1)
 	if s.flight != nil {
 		s.kidFetches.Add(1)
+		s.kidFetchAt = time.Now()
 	}
 	return s.flight
 }
@@ -133,9 +134,10 @@ func (s *Set) failed(ctx context.Context, err error) {
 	s.log.WarnContext(ctx, "jwks: fetch failed, the keys stay as they are", slog.Any("error", err))
 }
 
-// satisfiedBy reports whether snap has all keys that the flight is for.
+// satisfiedBy reports whether snap has all keys that callers wait for. If all have
+// gone it has not: they may ask again, and the fetch was promised.
 func (f *flight) satisfiedBy(snap *snapshot) bool {
-	if f == nil {
+	if f == nil || len(f.kids) == 0 {
 		return false
 	}
 	for kid := range f.kids {

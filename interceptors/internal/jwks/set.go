@@ -42,6 +42,7 @@ var (
 	errCrowded  = fmt.Errorf("%d callers wait for a fetch already", maxWaiters)
 	errTooSlow  = fmt.Errorf("the fetch took longer than %v", maxWait)
 	errNoAnswer = errors.New("no answer yet")
+	errTooSoon  = fmt.Errorf("a fetch for an unknown kid failed less than %v ago", minRefetch)
 )
 
 // Config says where an issuer's keys are. Only URL is required.
@@ -78,20 +79,23 @@ type Set struct {
 
 	fetches, kidFetches, failures, rejected atomic.Uint64
 
-	mu      sync.Mutex // guards the fields below and every store to current
-	flight  *flight    // the fetch that unknown kids wait for, wanted or running
-	waiters int
-	fault   error // the last failure, while the set backs off; nil after a success
-	closed  bool
-	expiry  *time.Timer // turns current into a dead snapshot
+	mu     sync.Mutex // guards the fields below and every store to current
+	flight *flight    // the fetch that unknown kids wait for, wanted or running
+	// kidFetchAt is when the last fetch that an unknown kid caused departed, with its
+	// monotonic reading; zero if none did.
+	kidFetchAt time.Time
+	waiters    int
+	fault      error // the last failure, while the set backs off; nil after a success
+	closed     bool
+	expiry     *time.Timer // turns current into a dead snapshot
 
 	expiring sync.WaitGroup // an armed or running expiry
 }
 
 // flight is one fetch that unknown kids caused.
 type flight struct {
-	kids map[string]struct{} // that were asked for; no more than there can be waiters
-	done chan struct{}       // closed after err is set and the new snapshot is stored
+	kids map[string]int // how many wait for each; no more than there can be waiters
+	done chan struct{}  // closed after err is set and the new snapshot is stored
 	err  error
 }
 

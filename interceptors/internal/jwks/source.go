@@ -38,7 +38,9 @@ var (
 type source struct {
 	url    string
 	client *http.Client
-	etag   string // of the last accepted document; empty if it had none
+	// etag is that of the last accepted document. It is empty if that had none, and
+	// after a failure.
+	etag string
 }
 
 // answer is an accepted document.
@@ -112,12 +114,14 @@ func (s *source) fetch(ctx context.Context, forced bool) (*answer, error) {
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "identity") // also stops a lent transport from inflating what it gets
-	conditional := s.etag != "" && !forced
+	etag := s.etag
+	s.etag = "" // until the answer is accepted: an endpoint may fail because of the condition
+	conditional := etag != "" && !forced
 	if forced {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
 	if conditional {
-		req.Header.Set("If-None-Match", s.etag)
+		req.Header.Set("If-None-Match", etag)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
@@ -127,6 +131,7 @@ func (s *source) fetch(ctx context.Context, forced bool) (*answer, error) {
 	switch {
 	case resp.StatusCode == http.StatusOK:
 	case resp.StatusCode == http.StatusNotModified && conditional:
+		s.etag = etag
 		return &answer{interval: interval(resp.Header)}, nil
 	case resp.StatusCode/100 == 3:
 		return nil, fmt.Errorf("%w (%d)", errRedirect, resp.StatusCode)
@@ -137,7 +142,6 @@ func (s *source) fetch(ctx context.Context, forced bool) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.etag = ""
 	if tag := resp.Header.Get("ETag"); len(tag) <= maxETagBytes {
 		s.etag = tag
 	}

@@ -17,7 +17,7 @@ func (s *Set) unknown(ctx context.Context, kid string) (*jose.Key, error) {
 	if f == nil {
 		return k, err
 	}
-	defer s.leave()
+	defer s.leave(f, kid)
 	return s.await(ctx, f, kid)
 }
 
@@ -38,25 +38,34 @@ func (s *Set) join(kid string) (*flight, *jose.Key, error) {
 		return nil, nil, ErrUnknownKey
 	case s.fault != nil:
 		return nil, nil, fmt.Errorf("%w: %w", ErrUnavailable, s.fault)
+	case s.flight == nil && !s.kidFetchAt.IsZero() && time.Since(s.kidFetchAt) < minRefetch:
+		// It failed, else its answer were current. A success of the timer since then
+		// ended the back-off, which must not let strangers cause the next fetch.
+		return nil, nil, fmt.Errorf("%w: %w", ErrUnavailable, errTooSoon)
 	case s.waiters >= maxWaiters:
 		return nil, nil, fmt.Errorf("%w: %w", ErrUnavailable, errCrowded)
 	}
 	if s.flight == nil {
-		s.flight = &flight{kids: map[string]struct{}{}, done: make(chan struct{})}
+		s.flight = &flight{kids: map[string]int{}, done: make(chan struct{})}
 		select {
 		case s.kick <- struct{}{}:
 		default: // a kick that no flight needs any more is still there: it serves
 		}
 	}
-	s.flight.kids[kid] = struct{}{}
+	s.flight.kids[kid]++
 	s.waiters++
 	return s.flight, nil, nil
 }
 
-func (s *Set) leave() {
+// leave takes the caller's kid with it, so that a flight does not grow with those
+// who come and go.
+func (s *Set) leave(f *flight, kid string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiters--
+	if f.kids[kid]--; f.kids[kid] == 0 {
+		delete(f.kids, kid)
+	}
 }
 
 // await waits for the flight, or for another fetch that brings the key earlier.

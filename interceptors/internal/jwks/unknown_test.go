@@ -6,7 +6,6 @@ package jwks
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -110,46 +109,6 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// TestD17UnknownKidFlood: ten thousand invented kids a second cause a request in
-// ten seconds.
-func TestD17UnknownKidFlood(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, e := start(t, Config{}, serve(document(key("a", 1))))
-		for i := range 10_000 {
-			if _, err := s.Key(t.Context(), fmt.Sprint("invented", i)); !errors.Is(err, ErrUnknownKey) {
-				t.Fatalf("got %v, want unknown", err)
-			}
-			time.Sleep(3 * time.Millisecond) // 30 seconds in all
-		}
-		wantFetches(t, s, e, 4, 3)
-		wantKey(t, s, "a")
-	})
-}
-
-func TestD17Waiters(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, e := start(t, Config{}, serve(document(key("a", 1))))
-		e.set(slow(time.Second, serve(document(key("a", 1)))))
-		var callers sync.WaitGroup
-		for i := range maxWaiters {
-			callers.Go(func() { wantError(t, s, name(int64(i)), ErrUnknownKey, time.Second) })
-		}
-		settle()
-		if n := s.Stats().Waiters; n != maxWaiters {
-			t.Errorf("got %d waiters, want %d", n, maxWaiters)
-		}
-		wantError(t, s, "one more", errCrowded, 0)
-		wantError(t, s, "one more", ErrUnavailable, 0)
-		wantKey(t, s, "a")
-		callers.Wait()
-		wantFetches(t, s, e, 2, 1)
-		sleep(minRefetch)
-		wantError(t, s, "again", ErrUnknownKey, time.Second) // the places are free
-	})
-}
-
 // TestD18KnownKid: whoever has a known kid causes no request.
 func TestD18KnownKid(t *testing.T) {
 	t.Parallel()
@@ -160,47 +119,6 @@ func TestD18KnownKid(t *testing.T) {
 		}
 		sleep(time.Minute)
 		wantFetches(t, s, e, 1, 0)
-	})
-}
-
-// TestD19UnknownKidsWhileDown: the back-off rules, not the strangers.
-func TestD19UnknownKidsWhileDown(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, e := start(t, Config{}, serve(document(key("a", 1))))
-		e.set(down)
-		wantError(t, s, "b", errStatus, 0)
-		wantFetches(t, s, e, 2, 1)
-		for range 600 {
-			wantError(t, s, "b", ErrUnavailable, 0)
-			wantKey(t, s, "a")
-			time.Sleep(time.Second)
-		}
-		if n := s.Stats().KidFetches; n != 1 {
-			t.Errorf("got %d fetches for a kid, want the first one only", n)
-		}
-		e.set(serve(document(key("a", 1), key("b", 2))))
-		sleep(maxBackoff)
-		wantKey(t, s, "b")
-		if n := s.Stats().KidFetches; n != 1 {
-			t.Errorf("got %d fetches for a kid, want the retry to bring the key", n)
-		}
-	})
-}
-
-// TestD19FinalBeforeBackoff: the current answer for a kid comes first in the rule,
-// whatever happened since.
-func TestD19FinalBeforeBackoff(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := start(t, Config{}, serve(document(key("a", 1))))
-		wantError(t, s, "b", ErrUnknownKey, 0)
-		s.mu.Lock()
-		s.fault = errStatus
-		s.mu.Unlock()
-		wantError(t, s, "b", ErrUnknownKey, 0)
-		sleep(minRefetch)
-		wantError(t, s, "b", ErrUnavailable, 0)
 	})
 }
 
@@ -292,6 +210,23 @@ func TestKidFromTimerFetch(t *testing.T) {
 	})
 }
 
+// TestAllLeaveDuringTimerFetch: the fetch that was promised goes on even if the
+// timer's runs, and nobody waits any more.
+func TestAllLeaveDuringTimerFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := duringTimerFetch(t, document(key("a", 1)), document(key("a", 1), key("b", 2)))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := s.Key(ctx, "b"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the context's error", err)
+		}
+		sleep(time.Second)
+		wantFetches(t, s, e, 3, 1) // before anybody asks again
+		wantKey(t, s, "b")
+	})
+}
+
 // TestOneKidFromTimerFetch: who has what it asked for does not wait for the others.
 func TestOneKidFromTimerFetch(t *testing.T) {
 	t.Parallel()
@@ -376,7 +311,10 @@ func TestD22Monotonic(t *testing.T) {
 		t.Fatal(err)
 	}
 	snap := s.current.Load()
-	for name, at := range map[string]time.Time{"fetchedAt": snap.fetchedAt, "askedAt": snap.askedAt} {
+	s.mu.Lock()
+	kidFetchAt := s.kidFetchAt
+	s.mu.Unlock()
+	for name, at := range map[string]time.Time{"fetchedAt": snap.fetchedAt, "askedAt": snap.askedAt, "kidFetchAt": kidFetchAt} {
 		if !strings.Contains(at.String(), " m=") {
 			t.Errorf("%s has no monotonic reading", name)
 		}
