@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/auth"
 	"google.golang.org/grpc"
@@ -243,55 +241,6 @@ func TestPublicHealth(t *testing.T) {
 	}
 }
 
-func TestRequirePrincipal(t *testing.T) {
-	t.Parallel()
-	_, err := serverauth.RequirePrincipal(t.Context())
-	if refusal, isError := errors.AsType[*serverauth.Error](err); !isError || refusal.Code() != u {
-		t.Errorf("without a caller: got %v, want an UNAUTHENTICATED *Error", err)
-	}
-	caller := serverauth.NewPrincipal(serverauth.PrincipalSpec{ClientID: "billing", Scopes: []string{"demo/read.file"}})
-	got, err := serverauth.RequirePrincipal(serverauth.ContextWithPrincipal(t.Context(), caller))
-	if err != nil || got != caller {
-		t.Errorf("with a caller: got %v, %v", got, err)
-	}
-}
-
-func TestPrincipalOfACall(t *testing.T) {
-	t.Parallel()
-	clients := serverauth.NamedClients(map[string]string{"billing": clientID})
-	l := newLab(t, setup{clients: &clients})
-	if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("scope", `"b/x a/y b/x"`, "team", `{"name":"blue"}`)))); got.code != ok {
-		t.Fatalf("got %v %s", got.code, got.message)
-	}
-	caller := l.files.caller.Load()
-	for what, pair := range map[string][2]any{
-		"ClientID":   {caller.ClientID(), clientID},
-		"ClientName": {caller.ClientName(), "billing"},
-		"Issuer":     {caller.Issuer(), issuerURL},
-		"TokenID":    {caller.TokenID(), "8dcf56f9-0000-4000-8000-000000000000"},
-		"Scopes":     {fmt.Sprint(caller.Scopes()), "[b/x a/y]"},
-		"HasScope":   {caller.HasScope("a/y"), true},
-		"no scope":   {caller.HasScope("a/"), false},
-		"IssuedAt":   {caller.IssuedAt().Unix(), int64(tokenIssued)},
-		"ExpiresAt":  {caller.ExpiresAt().Unix(), int64(tokenIssued + 3600)},
-	} {
-		if pair[0] != pair[1] {
-			t.Errorf("%s: got %v, want %v", what, pair[0], pair[1])
-		}
-	}
-	team, found := caller.Claim("team")
-	if object, isObject := team.(map[string]any); !found || !isObject || object["name"] != "blue" {
-		t.Errorf("Claim(team): got %v, %v", team, found)
-	}
-	if _, found := caller.Claim("Team"); found {
-		t.Error("Claim folds the case of names")
-	}
-	caller.Scopes()[0] = "changed"
-	if caller.HasScope("changed") {
-		t.Error("the principal can be changed through Scopes")
-	}
-}
-
 // AuthFunc makes the same decisions behind go-grpc-middleware's interceptors.
 func TestAuthFunc(t *testing.T) {
 	t.Parallel()
@@ -347,127 +296,6 @@ func (wire) SetHeader(metadata.MD) error  { return nil }
 func (wire) SendHeader(metadata.MD) error { return nil }
 func (wire) SetTrailer(metadata.MD) error { return nil }
 
-// stubVerifier stands for a TokenVerifier of the user's own.
-type stubVerifier func(ctx context.Context, token string) (*serverauth.Principal, error)
-
-func (f stubVerifier) Verify(ctx context.Context, token string) (*serverauth.Principal, error) {
-	return f(ctx, token)
-}
-
-func TestCustomVerifier(t *testing.T) {
-	t.Parallel()
-	rules, err := policy.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, row := range []struct {
-		name   string
-		ctx    context.Context
-		value  string
-		verify stubVerifier
-		code   codes.Code
-		fine   serverauth.Reason
-		wire   string
-	}{
-		{
-			name: "its own refusal", value: "Bearer t", code: u, fine: serverauth.ReasonTokenRevoked, wire: "TOKEN_REVOKED",
-			verify: func(context.Context, string) (*serverauth.Principal, error) {
-				return nil, serverauth.NewError(serverauth.ReasonTokenRevoked, errors.New("on the list"))
-			},
-		},
-		{
-			name: "a reason that does not exist", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) {
-				return nil, serverauth.NewError("NO_SUCH_REASON", nil)
-			},
-		},
-		{
-			name: "any other error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) {
-				return nil, status.Error(codes.OK, "an error that says OK")
-			},
-		},
-		{
-			name: "neither principal nor error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, nil },
-		},
-		{
-			name: "a principal and an error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) {
-				return serverauth.NewPrincipal(serverauth.PrincipalSpec{ClientID: "x"}), errors.New("no")
-			},
-		},
-		{
-			name: "a principal that is nobody", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) {
-				return serverauth.NewPrincipal(serverauth.PrincipalSpec{}), nil
-			},
-		},
-		{
-			name: "a nil *Error", value: "Bearer t", code: u, fine: serverauth.ReasonTokenInvalid, wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, (*serverauth.Error)(nil) },
-		},
-		{
-			name: "the zero Error", value: "Bearer t", code: u, fine: "", wire: "TOKEN_INVALID",
-			verify: func(context.Context, string) (*serverauth.Principal, error) { return nil, &serverauth.Error{} },
-		},
-		{
-			name: "the caller has gone", ctx: cancelled, value: "Bearer t", code: codes.Canceled, fine: serverauth.ReasonKeysUnavailable, wire: "KEYS_UNAVAILABLE",
-			verify: func(ctx context.Context, _ string) (*serverauth.Principal, error) { return nil, ctx.Err() },
-		},
-		{name: "never sees strange bytes", value: "Bearer a\"b", code: u, fine: serverauth.ReasonTokenMalformed, wire: "TOKEN_MALFORMED", verify: noVerifier(t)},
-		{name: "never sees an empty token", value: "Bearer   ", code: u, fine: serverauth.ReasonTokenMalformed, wire: "TOKEN_MALFORMED", verify: noVerifier(t)},
-		{name: "never sees a long token", value: "Bearer " + strings.Repeat("a", 8193), code: u, fine: serverauth.ReasonTokenTooLarge, wire: "TOKEN_TOO_LARGE", verify: noVerifier(t)},
-	} {
-		a, err := serverauth.New(row.verify, rules, serverauth.AllowInsecureTransport("no connection in this test"), serverauth.WithLogger(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx := row.ctx
-		if ctx == nil {
-			ctx = t.Context()
-		}
-		ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", row.value))
-		_, err = a.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: whoAmI}, func(context.Context, any) (any, error) {
-			t.Errorf("%s: the handler ran", row.name)
-			return nil, nil
-		})
-		refusal, isError := errors.AsType[*serverauth.Error](err)
-		if !isError || refusal.Code() != row.code || refusal.Reason() != row.fine {
-			t.Errorf("%s: got %v, want %v %s", row.name, err, row.code, row.fine)
-			continue
-		}
-		if st := refusal.GRPCStatus(); st.Code() != row.code || len(st.Details()) != 1 || !strings.Contains(fmt.Sprint(st.Details()[0]), row.wire) {
-			t.Errorf("%s: status %v with %v, want the wire reason %s", row.name, st, st.Details(), row.wire)
-		}
-	}
-}
-
-// An error of a verifier that quotes the token does not reach the log.
-func TestCustomVerifierCannotLeakTheToken(t *testing.T) {
-	t.Parallel()
-	rules, err := policy.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &lockedBuffer{}
-	quotes := stubVerifier(func(_ context.Context, token string) (*serverauth.Principal, error) {
-		return nil, fmt.Errorf("cannot parse %q", token)
-	})
-	a, err := serverauth.New(quotes, rules, serverauth.AllowInsecureTransport("no connection in this test"),
-		serverauth.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer quoted-token"))
-	_, _ = a.UnaryServerInterceptor()(ctx, nil, &grpc.UnaryServerInfo{FullMethod: whoAmI}, nil)
-	if text := log.String(); strings.Contains(text, "quoted-token") || !strings.Contains(text, "refused TOKEN_INVALID") {
-		t.Errorf("got the log %q, want the refusal without the token", text)
-	}
-}
-
 // A service that is registered under a second name is judged by that name's rules,
 // although generated code tells interceptors the first one.
 func TestServiceUnderAnotherName(t *testing.T) {
@@ -521,24 +349,6 @@ func TestHeadersAreBounded(t *testing.T) {
 	_, err := tryExchange(l.addr, l.tls, whoAmI, []header{bearer(l.issuer.good()), {"x-pad", strings.Repeat("a", 40<<10)}}, frame(nil))
 	if err == nil || l.files.ran.Load() != 0 {
 		t.Errorf("40 KiB of headers: got %v, want the connection to end", err)
-	}
-}
-
-func TestNilPrincipalIsNobody(t *testing.T) {
-	t.Parallel()
-	var nobody *serverauth.Principal
-	_, found := nobody.Claim("sub")
-	if nobody.ClientID() != "" || nobody.ClientName() != "" || nobody.HasScope("") || len(nobody.Scopes()) != 0 || nobody.Issuer() != "" ||
-		nobody.TokenID() != "" || !nobody.IssuedAt().IsZero() || !nobody.ExpiresAt().IsZero() || found {
-		t.Error("a nil principal is somebody")
-	}
-}
-
-func noVerifier(t *testing.T) stubVerifier {
-	t.Helper()
-	return func(context.Context, string) (*serverauth.Principal, error) {
-		t.Error("the verifier was asked")
-		return nil, errors.New("no")
 	}
 }
 
@@ -641,16 +451,4 @@ func TestLimitsCanBeSet(t *testing.T) {
 	if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("exp", at(1))))); got.code != ok {
 		t.Errorf("a token a second before its expiry: got %v %s, want OK", got.code, got.message)
 	}
-}
-
-func ExampleNewPrincipal() {
-	// In a test of a handler: who calls is part of the context.
-	ctx := serverauth.ContextWithPrincipal(context.Background(), serverauth.NewPrincipal(serverauth.PrincipalSpec{
-		ClientID:  "billing",
-		Scopes:    []string{"demo/read.file"},
-		ExpiresAt: time.Unix(1_790_000_000, 0),
-	}))
-	caller, err := serverauth.RequirePrincipal(ctx)
-	fmt.Println(caller.ClientID(), caller.HasScope("demo/read.file"), caller.HasScope("demo/write.file"), err)
-	// Output: billing true false <nil>
 }
