@@ -6,6 +6,7 @@ package clientauth
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"mime"
 	"net/http"
@@ -41,14 +42,16 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 	}
 
 	switch status := answer.StatusCode; {
+	case status == http.StatusTooManyRequests:
+		// Whatever the body is: to ask again at once would make it worse.
+		return response{}, refuse(ReasonThrottled, "too many requests", hintThrottled)
 	case len(body) > maxBody:
 		return response{}, refuse(ReasonResponse, "the answer is too large", hintNotCognito)
 	case status == http.StatusOK:
+		fail.transient = !paid(body)
 		if !isJSON {
 			return response{}, refuse(ReasonResponse, "the answer is not application/json", hintHTML(mediaType))
 		}
-	case status == http.StatusTooManyRequests:
-		return response{}, refuse(ReasonThrottled, "too many requests", hintThrottled)
 	case status >= 300 && status < 400:
 		return response{}, refuse(ReasonRedirect, "a redirect, which is not followed so that the secret reaches no other server", hintRedirect)
 	case status == http.StatusMethodNotAllowed:
@@ -76,6 +79,17 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 		return response{}, refuse(ReasonResponse, "unusable answer: "+err.Error(), "")
 	}
 	return result, nil
+}
+
+// paid reports whether a body holds a token, usable or not: each that Cognito issues
+// costs money, and the next answer will be like it.
+func paid(body []byte) bool {
+	members, err := object(body)
+	if err != nil {
+		return false
+	}
+	var token *string
+	return json.Unmarshal(members["access_token"], &token) == nil && token != nil
 }
 
 // passing are OAuth error codes that speak of the server's state and not of the

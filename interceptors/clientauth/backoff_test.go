@@ -132,7 +132,10 @@ func TestPause(t *testing.T) {
 		"capped with a token":            {err: transient, failures: 16, remaining: time.Hour, low: 20 * time.Second, high: 60 * time.Second},
 		"a third of what remains":        {err: transient, failures: 16, remaining: 30 * time.Second, low: 3 * time.Second, high: 10 * time.Second},
 		"no hot loop at the end":         {err: transient, remaining: time.Millisecond, low: 500 * time.Millisecond, high: 500 * time.Millisecond},
-		"OAuth error":                    {err: &Error{}, failures: 16, low: 30 * time.Second, high: 33 * time.Second},
+		"first refusal":                  {err: &Error{}, low: 30 * time.Second, high: 33 * time.Second},
+		"second refusal":                 {err: &Error{}, failures: 1, low: 60 * time.Second, high: 66 * time.Second},
+		"fourth refusal":                 {err: &Error{}, failures: 3, low: 240 * time.Second, high: 264 * time.Second},
+		"capped refusals":                {err: &Error{}, failures: 16, remaining: time.Hour, low: 300 * time.Second, high: 330 * time.Second},
 		"Retry-After":                    {err: after(20 * time.Second), low: 20 * time.Second, high: 22 * time.Second},
 		"Retry-After below the pause":    {err: after(time.Millisecond), low: 500 * time.Millisecond, high: 1500 * time.Millisecond},
 		"Retry-After capped, no token":   {err: after(24 * time.Hour), low: 30 * time.Second, high: 33 * time.Second},
@@ -144,8 +147,18 @@ func TestPause(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for range 500 {
-				if got := pause(test.err, test.failures, test.remaining); got < test.low || got > test.high {
+				// Only the failures of the same kind count.
+				count := failures{final: maxFailures - test.failures, transient: test.failures}
+				want := failures{final: count.final, transient: min(test.failures+1, maxFailures)}
+				if !test.err.transient {
+					count = failures{final: test.failures, transient: maxFailures - test.failures}
+					want = failures{final: min(test.failures+1, maxFailures), transient: count.transient}
+				}
+				if got := count.pause(test.err, test.remaining); got < test.low || got > test.high {
 					t.Fatalf("got %v, want %v to %v", got, test.low, test.high)
+				}
+				if count != want {
+					t.Fatalf("counted %+v, want %+v", count, want)
 				}
 			}
 		})

@@ -97,6 +97,31 @@ func TestRefreshPointIsSpread(t *testing.T) {
 	}
 }
 
+// TestSlack: between the beginning of a renewal and the token's last moment there is
+// time for the repetitions.
+func TestSlack(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ life, slack, spread time.Duration }{
+		{time.Hour, 20 * time.Second, 6 * time.Minute},
+		{5 * time.Minute, 20 * time.Second, 30 * time.Second},
+		{time.Minute, 12 * time.Second, 6 * time.Second},
+		{10 * time.Second, 2 * time.Second, time.Second},
+		{time.Second, 200 * time.Millisecond, 100 * time.Millisecond},
+	} {
+		low, high := time.Duration(1<<62), time.Duration(0)
+		for range 2000 {
+			e := newEntry(response{token: "t", life: test.life}, 0, time.Time{})
+			low, high = min(low, e.refreshAt), max(high, e.refreshAt)
+			if e.hardAt-e.refreshAt < test.slack || e.refreshAt <= test.life/2 {
+				t.Fatalf("life %v: refresh at %v of %v, want %v before and after half of the life", test.life, e.refreshAt, e.hardAt, test.slack)
+			}
+		}
+		if high-low < test.spread*9/10 || high-low > test.spread {
+			t.Errorf("life %v: refreshes within %v, want nearly %v", test.life, high-low, test.spread)
+		}
+	}
+}
+
 // TestNeverSentAtTheEnd: exp - skew is the first moment without the token.
 func TestNeverSentAtTheEnd(t *testing.T) {
 	t.Parallel()
@@ -210,7 +235,7 @@ func TestScopeSets(t *testing.T) {
 		t.Errorf("got %d fetches, want 3: the order of scopes does not matter", got)
 	}
 	_, err := c.Token(t.Context(), Request{Scopes: []string{"c"}})
-	wantReason(t, err, ReasonScopeSets, codes.ResourceExhausted)
+	wantReason(t, err, ReasonScopeSets, codes.Internal)
 	for _, bad := range []string{"", "a b", "a\"", `a\`, "a\n", "ä"} {
 		_, err := c.Token(t.Context(), Request{Scopes: []string{bad}})
 		wantReason(t, err, ReasonScopes, codes.Internal)
@@ -225,6 +250,9 @@ func TestMissingLifeIsLogged(t *testing.T) {
 	logs := &logBuffer{}
 	c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return okToken("opaque", "") }}, WithLogger(logs.logger()))
 	value(t, c)
+	if err := c.Close(); err != nil { // waits for the log
+		t.Fatal(err)
+	}
 	if got := logs.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "5m0s") {
 		t.Errorf("got the log %q, want a warning that names 5m0s", got)
 	}
@@ -255,6 +283,7 @@ func TestGrantedScopes(t *testing.T) {
 			logs := &logBuffer{}
 			c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return okToken(test.token, "3600") }}, append(test.opts, WithLogger(logs.logger()))...)
 			err := c.Warm(t.Context(), test.asked...)
+			_ = c.Close() // waits for the log
 			if test.reason != "" {
 				wantReason(t, err, test.reason, codes.Unauthenticated)
 			} else if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -25,6 +26,9 @@ type carrier struct {
 	key      string
 	insecure bool
 
+	// set is the state of the selected scopes in a source of this package's own,
+	// looked up by the first call; else nil.
+	set atomic.Pointer[tokenSet]
 	// header is the metadata for the token that was sent last: the same map serves
 	// every call until the token changes, since gRPC only reads it.
 	header atomic.Pointer[header]
@@ -67,23 +71,57 @@ func newCarrier(source TokenSource, scopes Selection, opts []Option) (*carrier, 
 	}, nil
 }
 
+// streamPatience is how long the call after a refused stream waits for another token
+// before it takes the old one.
+const streamPatience = time.Second
+
 // token returns the token for a call. rejected is the one that the server refused
 // in this call's first attempt, if any.
 func (c *carrier) token(ctx context.Context, rejected Token) (Token, error) {
-	req := Request{Scopes: c.selected.scopes, Rejected: rejected}
-	if rejected.IsZero() {
-		if told := c.rejected.Swap(nil); told != nil {
-			req.Rejected = *told
-			token, err := c.source.Token(ctx, req)
-			if err == nil || ctx.Err() != nil {
-				return token, sourceError(ctx, err)
-			}
-			// There is no other; the old one may do for this call.
-			req.Rejected = Token{}
+	// One call takes the mark; the load spares the others a write.
+	if mark := c.rejected.Load(); mark != nil && rejected.IsZero() && c.rejected.CompareAndSwap(mark, nil) {
+		token, err := c.other(ctx, *mark)
+		if err == nil {
+			return token, nil
 		}
+		if ctx.Err() != nil {
+			// This call had no time for it, so it is left to the next.
+			c.rejected.CompareAndSwap(nil, mark)
+			return Token{}, sourceError(ctx, err)
+		}
+		// There is no other yet; the old one may do for this call.
 	}
-	token, err := c.source.Token(ctx, req)
+	token, err := c.ask(ctx, rejected)
 	return token, sourceError(ctx, err)
+}
+
+// other asks for another token than the one that a stream was refused with, in a part
+// of the call's time: the call is not to blame.
+func (c *carrier) other(ctx context.Context, rejected Token) (Token, error) {
+	patience := streamPatience
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	short, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.ask(short, rejected)
+}
+
+// ask asks the source.
+func (c *carrier) ask(ctx context.Context, rejected Token) (Token, error) {
+	own, ok := c.source.(*ClientCredentials)
+	if !ok {
+		return c.source.Token(ctx, Request{Scopes: c.selected.scopes, Rejected: rejected})
+	}
+	set := c.set.Load()
+	if set == nil {
+		var err error
+		if set, err = own.set(c.selected.scopes); err != nil {
+			return Token{}, err
+		}
+		c.set.Store(set)
+	}
+	return own.tokenOf(ctx, set, rejected)
 }
 
 // metadata returns the metadata that carries token.
@@ -103,8 +141,16 @@ func (c *carrier) metadata(token Token) (map[string]string, error) {
 // ownValue reports whether the caller set the metadata. gRPC adds and never
 // replaces, and a server refuses two values.
 func (c *carrier) ownValue(ctx context.Context) bool {
-	md, ok := metadata.FromOutgoingContext(ctx)
-	return ok && len(md[c.key]) > 0
+	return hasValue(metadata.ValueFromOutgoingContext(ctx, c.key))
+}
+
+func hasValue(values []string) bool {
+	for _, value := range values {
+		if value != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // sourceError makes sure that gRPC keeps the code of a source's error: it makes
@@ -123,7 +169,7 @@ func sourceError(ctx context.Context, err error) error {
 	if st, ok := status.FromError(err); ok && legal(st.Code()) {
 		return err
 	}
-	return &Error{reason: ReasonSource, code: codes.Unavailable, text: "the token source failed: " + err.Error(), cause: err}
+	return &Error{reason: ReasonSource, code: codes.Unavailable, text: "the token source failed: " + err.Error(), cause: foreign(err)}
 }
 
 func legal(code codes.Code) bool {
@@ -155,33 +201,4 @@ func (c *carrier) GetRequestMetadata(ctx context.Context, _ ...string) (map[stri
 		return nil, err
 	}
 	return c.metadata(token)
-}
-
-// callCarrier carries the token of one call and remembers it.
-type callCarrier struct {
-	*carrier
-
-	// rejected is the token that the call's first attempt was refused with, or zero.
-	rejected Token
-	// sent is the token of the last attempt; nil if that had none.
-	sent atomic.Pointer[Token]
-}
-
-// GetRequestMetadata implements credentials.PerRPCCredentials. It runs for each
-// attempt that gRPC makes.
-func (c *callCarrier) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	c.sent.Store(nil)
-	if c.ownValue(ctx) {
-		return map[string]string{}, nil
-	}
-	token, err := c.token(ctx, c.rejected)
-	if err != nil {
-		return nil, err
-	}
-	md, err := c.metadata(token)
-	if err != nil {
-		return nil, err
-	}
-	c.sent.Store(&token)
-	return md, nil
 }

@@ -21,8 +21,9 @@ type Config struct {
 	// Secret reads the app client's secret. Required.
 	Secret SecretFunc
 	// NextSecret reads a second secret, which is tried when the first is refused
-	// as invalid_client: an app client can have two while one replaces the other
-	// (API reference, AddUserPoolClientSecret). Optional.
+	// as invalid_client or cannot be read: an app client can have two while one
+	// replaces the other (API reference, AddUserPoolClientSecret). One that cannot be
+	// read changes nothing: what came of the first stands. Optional.
 	NextSecret SecretFunc
 }
 
@@ -38,7 +39,7 @@ const (
 //
 //	COGNITO_TOKEN_URL           https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token
 //	COGNITO_CLIENT_ID           the app client's id
-//	COGNITO_CLIENT_SECRET       its secret, or
+//	COGNITO_CLIENT_SECRET       its secret, read now and never again, or
 //	COGNITO_CLIENT_SECRET_FILE  a file with its secret, read at every token request
 //
 // Variables that are missing or contradict each other, and a file that cannot be
@@ -76,11 +77,11 @@ func secretFromEnv() (SecretFunc, error) {
 		}
 		return secret, nil
 	case value != "":
-		secret := SecretFromEnv(envSecret)
-		if _, err := secret(context.Background()); err != nil {
+		secret, err := SecretFromEnv(envSecret)(context.Background())
+		if err != nil {
 			return nil, err
 		}
-		return secret, nil
+		return func(context.Context) (Secret, error) { return secret, nil }, nil
 	default:
 		return nil, usageErrorf("clientauth: set %s to the app client's secret, or %s to a file that holds it", envSecret, envSecretFile)
 	}

@@ -14,8 +14,19 @@ import (
 
 func TestTokenURL(t *testing.T) {
 	t.Parallel()
-	if got := TokenURL("files", "eu-west-1"); got != testURL {
-		t.Errorf("got %q, want %q", got, testURL)
+	for _, test := range []struct{ prefix, region, want string }{
+		{"files", "eu-west-1", testURL},
+		{"", "eu-west-1", ""},
+		{"files", "", ""},
+		{"evil.example/", "eu-west-1", ""},
+		{"https://files.auth.eu-west-1.amazoncognito.com", "eu-west-1", ""},
+		{"files", "eu-west-1.evil.example", ""},
+		{"Files", "eu-west-1", ""},
+		{"files\n", "eu-west-1", ""},
+	} {
+		if got := TokenURL(test.prefix, test.region); got != test.want {
+			t.Errorf("TokenURL(%q, %q): got %q, want %q", test.prefix, test.region, got, test.want)
+		}
 	}
 }
 
@@ -33,6 +44,7 @@ func TestConfigErrors(t *testing.T) {
 		"http, loopback IPv4":     {cfg: url("http://127.0.0.1:9000/oauth2/token")},
 		"http, loopback IPv6":     {cfg: url("http://[::1]:9000/oauth2/token")},
 		"http, localhost":         {cfg: url("http://localhost:9000/oauth2/token")},
+		"http, LOCALHOST":         {cfg: url("http://LOCALHOST:9000/oauth2/token")},
 		"http, another host":      {cfg: url("http://example.com/oauth2/token"), want: "is not https"},
 		"http, private address":   {cfg: url("http://10.0.0.1/oauth2/token"), want: "is not https"},
 		"http, localhost.evil":    {cfg: url("http://localhost.example.com/"), want: "is not https"},
@@ -44,6 +56,13 @@ func TestConfigErrors(t *testing.T) {
 		"password in the URL":     {cfg: url("https://me:" + testSecret + "@example.com/"), want: "user name or password"},
 		"unparsable":              {cfg: url("https://" + testSecret + ":x%zz/"), want: "cannot be parsed"},
 		"empty URL":               {cfg: url(""), want: "clientauth.TokenURL"},
+		"empty label in front":    {cfg: url("https://.auth.eu-west-1.amazoncognito.com/oauth2/token"), want: "empty part"},
+		"empty label inside":      {cfg: url("https://a..example.com/oauth2/token"), want: "empty part"},
+		"empty label at the end":  {cfg: url("https://example.com./oauth2/token"), want: "empty part"},
+		"empty port":              {cfg: url("https://example.com:/oauth2/token"), want: "empty port"},
+		"Cognito without a path":  {cfg: url("https://files.auth.eu-west-1.amazoncognito.com"), want: "/oauth2/token"},
+		"Cognito, another path":   {cfg: url("https://files.auth.eu-west-1.AmazonCognito.com/oauth2/authorize"), want: "/oauth2/token"},
+		"another host, own path":  {cfg: url("https://auth.example.com/token")},
 		"no client id":            {cfg: with(func(c *Config) { c.ClientID = "" }), want: "ClientID is empty"},
 		"client id with LF":       {cfg: with(func(c *Config) { c.ClientID = "a\n" }), want: "printable ASCII"},
 		"colon under Basic":       {cfg: with(func(c *Config) { c.ClientID = "a:b" }), opts: []Option{WithAuthStyle(AuthStyleBasic)}, want: "colon"},
@@ -119,6 +138,8 @@ func TestFromEnv(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = c.Close() }()
+			// The program may clear it, so that no child of its gets it.
+			t.Setenv("COGNITO_CLIENT_SECRET", "")
 			value(t, c)
 			_, got, _ := (&http.Request{Header: endpoint.all()[0].header}).BasicAuth()
 			if got != test.sent {
@@ -156,6 +177,17 @@ func TestSecretFromFile(t *testing.T) {
 		}
 		if err != nil && (!strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "aaaa")) {
 			t.Errorf("%s: got %v, want %q and the path", test.name, err, test.err)
+		}
+	}
+}
+
+// TestNewlinesAreNoPartOfASecret, wherever it comes from.
+func TestNewlinesAreNoPartOfASecret(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"a": "a", "a\n": "a", "a\r\n\n": "a", "\n": "", "\r\na": "\r\na"} {
+		static, err := StaticSecret(text)(t.Context())
+		if err != nil || static.reveal() != want || NewSecret(text).reveal() != want {
+			t.Errorf("%q: got %q and %q, want %q", text, static.reveal(), NewSecret(text).reveal(), want)
 		}
 	}
 }

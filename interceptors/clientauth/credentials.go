@@ -105,24 +105,29 @@ func checkClientID(id string, style AuthStyle) error {
 //
 // Every error is an [Error].
 func (c *ClientCredentials) Token(ctx context.Context, req Request) (Token, error) {
+	set, err := c.set(req.Scopes)
+	if err != nil {
+		return Token{}, err
+	}
+	return c.tokenOf(ctx, set, req.Rejected)
+}
+
+// tokenOf is Token for a set of scopes that was looked up.
+func (c *ClientCredentials) tokenOf(ctx context.Context, set *tokenSet, rejected Token) (Token, error) {
 	if c.closed.Load() {
 		return Token{}, closedError()
 	}
 	if err := ctx.Err(); err != nil {
 		return Token{}, contextError(err)
 	}
-	set, err := c.set(req.Scopes)
-	if err != nil {
-		return Token{}, err
-	}
 	held, now := set.current.Load(), c.clock.mono()
 	switch {
 	case held == nil || now >= held.hardAt:
-		return c.await(ctx, set, req.Rejected)
-	case !req.Rejected.IsZero() && held.token.same(req.Rejected):
-		return c.await(ctx, set, req.Rejected)
+		return c.await(ctx, set, rejected)
+	case !rejected.IsZero() && held.token.same(rejected):
+		return c.await(ctx, set, rejected)
 	case now >= held.refreshAt && int64(now) >= set.quietUntil.Load():
-		c.renew(ctx, set)
+		c.renew(set) //nolint:contextcheck // a flight has no context of a caller
 	}
 	return held.token, nil
 }
@@ -139,9 +144,10 @@ func (c *ClientCredentials) Warm(ctx context.Context, scopes ...string) error {
 const closePatience = 2 * time.Second
 
 // Close gives up the token requests that are under way and waits up to 2 s for them
-// to end. Those who wait for a token, and all who ask later, get CANCELED. Close may
-// be called again; it is an error only if a request has still not ended, because a
-// secret function or a transport of the user's own does not heed its context.
+// and their log records. Those who wait for a token, and all who ask later, get
+// CANCELED. Close may be called again; it is an error only if something has still not
+// ended, because a secret function or a transport of the user's own does not heed its
+// context, or a log handler hangs.
 func (c *ClientCredentials) Close() error {
 	c.mu.Lock()
 	if !c.closed.Swap(true) {
@@ -160,7 +166,7 @@ func (c *ClientCredentials) Close() error {
 	defer patience.Stop()
 	for _, f := range running {
 		select {
-		case <-f.done:
+		case <-f.over:
 		case <-patience.C:
 			return errStillRunning
 		}
@@ -168,7 +174,7 @@ func (c *ClientCredentials) Close() error {
 	return nil
 }
 
-var errStillRunning = fmt.Errorf("clientauth: a token request did not end within %v of Close: its secret function or transport ignores its context", closePatience)
+var errStillRunning = fmt.Errorf("clientauth: a token request did not end within %v of Close: its secret function or transport ignores its context, or the log handler hangs", closePatience)
 
 // Format writes the endpoint and the client id, whatever the verb.
 func (c *ClientCredentials) Format(f fmt.State, _ rune) {
@@ -210,7 +216,7 @@ func (c *ClientCredentials) addSet(key string, scopes []string) (*tokenSet, erro
 	}
 	if len(sets) >= c.cfg.maxScopeSets {
 		return nil, &Error{
-			reason: ReasonScopeSets, code: codes.ResourceExhausted,
+			reason: ReasonScopeSets, code: codes.Internal,
 			text: fmt.Sprintf("there are tokens for %d different sets of scopes already", len(sets)),
 			hint: "let connections share a set, or raise MaxScopeSets; each set is a stream of paid tokens",
 		}

@@ -11,9 +11,14 @@ import (
 )
 
 // NewClient returns a connection to target whose calls carry a token with the
-// selected scopes. It uses TLS with the system's root certificates; dial options
-// that follow override this, but a token is not sent over plaintext. Use
-// [DialOptions] with grpc.NewClient to set options of this package.
+// selected scopes. It uses TLS with the system's root certificates, unless the dial
+// options hold grpc.WithTransportCredentials; a token is not sent over plaintext.
+//
+// It is not for grpc.WithCredentialsBundle, which gRPC refuses beside transport
+// credentials; nor for grpc.WithPerRPCCredentials under the same metadata key, since
+// the call would carry two values; nor for a second [DialOptions]: each call would
+// fail with [ReasonTwice]. In these cases, and to set options of this package, use
+// [DialOptions] with grpc.NewClient.
 //
 // Errors in the selection come out here. NewClient makes no request.
 func NewClient(target string, src TokenSource, scopes Selection, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
@@ -27,8 +32,9 @@ func NewClient(target string, src TokenSource, scopes Selection, opts ...grpc.Di
 }
 
 // DialOptions returns the interceptors for unary calls and for streams, which share
-// the selection. Put them before the program's own interceptors: what comes later is
-// then inside, and runs twice if a call is repeated with another token.
+// the selection. What comes later among the dial options is inside: an interceptor of
+// the program's own that follows these runs twice if a call is repeated with another
+// token, and sees both attempts; one that comes before runs once and sees the outcome.
 //
 // A selection that the policy does not bear out is an error.
 func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.DialOption, error) {
@@ -44,8 +50,9 @@ func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.Dial
 
 // UnaryClientInterceptor returns an interceptor that gives unary calls a token. A
 // call that the server refuses with the ErrorInfo reason TOKEN_INVALID,
-// TOKEN_EXPIRED or TOKEN_REVOKED of the domain scopeauth.v1 is repeated once if
-// there is another token; grpc.Header, grpc.Trailer and grpc.Peer then tell of the
+// TOKEN_EXPIRED or TOKEN_REVOKED of the domain scopeauth.v1, and with the called
+// method in its metadata "method", is repeated once if there is another token. Without
+// the method it may be the refusal of a call that the server made. grpc.Header, grpc.Trailer and grpc.Peer then tell of the
 // second attempt.
 func UnaryClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.UnaryClientInterceptor, error) {
 	c, err := newCarrier(src, scopes, opts)

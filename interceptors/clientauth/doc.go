@@ -26,8 +26,13 @@
 // The interceptors choose what a call needs and add [grpc.PerRPCCredentials] to
 // it. So gRPC itself keeps the token from plaintext connections, asks the source
 // once per attempt and only when there is a connection, and shows the token to no
-// other interceptor or stats handler. A caller that sets the metadata itself is
-// left alone.
+// other interceptor or stats handler.
+//
+// A call whose outgoing metadata already has a value under the key is left alone: it
+// goes out with that value and without the connection's token. So a service that
+// forwards the metadata of an incoming call as it is calls with its caller's token and
+// not with its own; leave "authorization" out of what is forwarded. An empty value
+// counts as none.
 //
 // # Errors
 //

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,8 +18,22 @@ import (
 // TokenURL returns the token endpoint of a Cognito prefix domain (Cognito
 // documentation, "Using the Amazon Cognito domain"). Endpoints of custom domains
 // and of AWS GovCloud (auth-fips) have another form: write them out.
+//
+// A prefix or region that is empty or has other characters than a-z, 0-9 and "-",
+// such as a whole URL, gives "", which is an error where a token URL is needed.
 func TokenURL(domainPrefix, region string) string {
-	return "https://" + domainPrefix + ".auth." + region + ".amazoncognito.com/oauth2/token"
+	if !dnsName(domainPrefix) || !dnsName(region) {
+		return ""
+	}
+	return "https://" + domainPrefix + ".auth." + region + ".amazoncognito.com" + cognitoPath
+}
+
+// cognitoPath is where Cognito has the token endpoint of each domain (Cognito
+// documentation, "Token endpoint").
+const cognitoPath = "/oauth2/token"
+
+func dnsName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // endpoint is a checked token URL.
@@ -30,7 +45,7 @@ type endpoint struct {
 
 func newEndpoint(raw string) (endpoint, error) {
 	if raw == "" {
-		return endpoint{}, usageError("clientauth: the token URL is empty; see clientauth.TokenURL")
+		return endpoint{}, usageError("clientauth: the token URL is empty; clientauth.TokenURL makes one of a domain prefix and a region of a-z, 0-9 and '-'")
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -44,6 +59,12 @@ func newEndpoint(raw string) (endpoint, error) {
 	switch {
 	case u.Hostname() == "" || u.Opaque != "":
 		return endpoint{}, usageErrorf("clientauth: the token URL %q has no host; it must be like https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token", shown)
+	case slices.Contains(strings.Split(u.Hostname(), "."), ""):
+		return endpoint{}, usageErrorf("clientauth: the token URL %q has a host with an empty part between its dots", shown)
+	case strings.HasSuffix(u.Host, ":"):
+		return endpoint{}, usageErrorf("clientauth: the token URL %q has an empty port", shown)
+	case strings.HasSuffix(strings.ToLower(u.Hostname()), ".amazoncognito.com") && u.Path != cognitoPath:
+		return endpoint{}, usageErrorf("clientauth: the token URL %q has another path than %s, where Cognito has its token endpoint", shown, cognitoPath)
 	case u.Fragment != "":
 		return endpoint{}, usageErrorf("clientauth: the token URL %q has a fragment, which RFC 6749, section 3.2, forbids", shown)
 	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
@@ -90,9 +111,14 @@ func newTransport() *http.Transport {
 
 var errProxy = errors.New("the proxy URL in the environment cannot be parsed")
 
-// proxyFromEnvironment hides the text of a malformed proxy URL, which may hold a
+// proxyFromEnvironment gives the proxy for https, and none for http. It hides the text of a malformed proxy URL, which may hold a
 // password.
 func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
+	if req.URL.Scheme == "http" {
+		// That is a loopback host under any of its names, and a proxy would get the
+		// secret in plaintext.
+		return nil, nil //nolint:nilnil // as http.Transport.Proxy says no proxy
+	}
 	proxy, err := http.ProxyFromEnvironment(req)
 	if err != nil {
 		return nil, errProxy

@@ -32,7 +32,8 @@ const (
 	// ReasonRedirect: the token endpoint answered with a redirect, which is never
 	// followed. UNAVAILABLE.
 	ReasonRedirect Reason = "REDIRECT"
-	// ReasonResponse: HTTP 200, but the body is no usable token response. UNAVAILABLE.
+	// ReasonResponse: HTTP 200, but the body is no usable token response. If it held
+	// a token, which costs money, the next request waits 30 s or longer. UNAVAILABLE.
 	ReasonResponse Reason = "RESPONSE"
 	// ReasonSecret: the client secret could not be read. UNAVAILABLE.
 	ReasonSecret Reason = "SECRET"
@@ -51,23 +52,58 @@ const (
 	// ReasonScopes: the request names an invalid scope. INTERNAL.
 	ReasonScopes Reason = "SCOPES"
 	// ReasonScopeSets: the source already has tokens for as many different sets of
-	// scopes as it may hold. RESOURCE_EXHAUSTED.
+	// scopes as it may hold. INTERNAL.
 	ReasonScopeSets Reason = "SCOPE_SETS"
 	// ReasonMethod: the connection's [ForMethods] does not name the method.
 	// PERMISSION_DENIED.
 	ReasonMethod Reason = "METHOD"
-	// ReasonPanic: a function that the user supplied panicked. INTERNAL.
+	// ReasonPlaintext: the connection is in plaintext and [AllowInsecureTransport] is
+	// not set. UNAUTHENTICATED.
+	ReasonPlaintext Reason = "PLAINTEXT"
+	// ReasonTwice: the connection has the interceptors of this package twice. INTERNAL.
+	ReasonTwice Reason = "TWICE"
+	// ReasonPanic: a function that the user supplied panicked or ended its goroutine.
+	// INTERNAL.
 	ReasonPanic Reason = "PANIC"
 )
 
+// plainWords are the texts of statuses. They say nothing that the caller of a handler
+// must not know.
+var plainWords = map[Reason]string{
+	ReasonContext:         "the call ended first",
+	ReasonClosed:          "the token source is closed",
+	ReasonNetwork:         "the token endpoint cannot be reached",
+	ReasonHTTPStatus:      "the token endpoint failed",
+	ReasonThrottled:       "the token endpoint is busy",
+	ReasonRedirect:        "the token endpoint failed",
+	ReasonResponse:        "the token endpoint's answer cannot be used",
+	ReasonSecret:          "the client secret cannot be read",
+	ReasonSource:          "the token source failed",
+	ReasonRefused:         "the token endpoint refused",
+	ReasonScopeNotGranted: "a scope was not granted",
+	ReasonRejected:        "the server refused the token, and there is no other",
+	ReasonScopes:          "a scope is invalid",
+	ReasonScopeSets:       "there are too many sets of scopes",
+	ReasonMethod:          "the method is not selected for this connection",
+	ReasonPlaintext:       "the connection is in plaintext",
+	ReasonTwice:           "the connection has the interceptors twice",
+	ReasonPanic:           "a function of the program's failed",
+}
+
 // Error is a failure to get a token, or the refusal to send one. It is a gRPC
-// status error: status.Code and status.FromError read it, and a handler that
-// returns it to its own caller passes on its code and text, so such a handler should
-// make an error of its own. The text holds no token, no secret, and nothing of the
-// token endpoint's answer but its status and a plain OAuth error code.
+// status error with its [Error.Code] and a fixed text for each [Reason]: a handler
+// that returns it to its own caller passes on these two and no name of a scope, host
+// or client. One that wraps it passes on the whole text, since gRPC takes that of the
+// wrapper; and UNAUTHENTICATED blames its caller, so make an error of its own.
 //
-// Find it with errors.As also in what a gRPC call returns: a call that fails with
-// an *Error never reached the server.
+// The full text is for this program's own logs. It holds no token and no secret; of
+// the token endpoint's answer it holds the status, the size, a part of the hash and a
+// plain OAuth error code, and it may name scopes, the token URL, a path, and what a
+// [SecretFunc] or a [TokenSource] of the user's own said.
+//
+// Find it with errors.As also in what a gRPC call returns. It means that the last
+// attempt of the call was not sent. Attempts before it may have been, where gRPC's
+// retry policy is in use.
 type Error struct {
 	reason     Reason
 	code       codes.Code
@@ -111,8 +147,11 @@ func (e *Error) Hint() string { return e.hint }
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// GRPCStatus returns the status that status.FromError finds.
-func (e *Error) GRPCStatus() *status.Status { return status.New(e.code, e.Error()) }
+// GRPCStatus returns the status that status.FromError finds: the code and a fixed
+// text for the reason. It is all that a peer sees.
+func (e *Error) GRPCStatus() *status.Status {
+	return status.New(e.code, "no token for the call: "+plainWords[e.reason]+" ("+string(e.reason)+")")
+}
 
 // contextError wraps the error of a caller's context. gRPC makes UNAUTHENTICATED
 // or INTERNAL of a bare one.

@@ -12,18 +12,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 )
 
-const (
-	// attemptTimeout bounds one request with everything in it: reading the secret,
-	// connecting, and the body to its last byte.
-	attemptTimeout = 5 * time.Second
-	// maxBody bounds what is read of an answer, in bytes. Real ones have 1 to 3 KB.
-	maxBody = 64 << 10
-)
+// maxBody bounds what is read of an answer, in bytes. Real ones have 1 to 3 KB.
+const maxBody = 64 << 10
 
 // exchange makes token requests: RFC 6749, section 4.4, in the form that the
 // Cognito documentation, "Token endpoint", describes.
@@ -34,22 +28,8 @@ type exchange struct {
 	transport http.RoundTripper
 }
 
-// fetch makes one token request. It returns within attemptTimeout if the transport
-// and secret heed their context.
-func (x *exchange) fetch(ctx context.Context, secretOf SecretFunc, scopes []string) (response, *Error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-
-	secret, err := secretOf(ctx)
-	if err == nil && secret.reveal() == "" {
-		err = errEmptySecret
-	}
-	if err != nil {
-		return response{}, &Error{
-			reason: ReasonSecret, code: codes.Unavailable, transient: true, cause: err,
-			text: "the client secret cannot be read", hint: err.Error(),
-		}
-	}
+// fetch makes one token request, within the time of ctx.
+func (x *exchange) fetch(ctx context.Context, secret Secret, scopes []string) (response, *Error) {
 	req, err := x.request(ctx, secret.reveal(), scopes)
 	if err != nil {
 		return response{}, x.networkError(err)
@@ -63,7 +43,7 @@ func (x *exchange) fetch(ctx context.Context, secretOf SecretFunc, scopes []stri
 	}
 	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody+1))
-	if err != nil && len(body) <= maxBody {
+	if err != nil && len(body) <= maxBody && answer.StatusCode != http.StatusTooManyRequests {
 		return response{}, x.networkError(err)
 	}
 	return x.read(answer, body, scopes)

@@ -5,11 +5,10 @@ package clientauth
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -17,74 +16,72 @@ import (
 
 const (
 	// flightAttempts and flightTimeout bound the requests of one flight. One request
-	// more is made if the first secret is refused and there is a second.
+	// more is made if there is a second secret and the first does not do.
 	flightAttempts = 3
 	flightTimeout  = 12 * time.Second
 	// attemptGap is the longest pause before the second attempt; it doubles.
 	attemptGap = 200 * time.Millisecond
 	// minFetchGap is the least time between the beginnings of two fetches.
 	minFetchGap = time.Second
-
-	// The pauses between flights.
-	firstPause       = time.Second
-	maxPauseNoToken  = 10 * time.Second
-	maxPauseToken    = 60 * time.Second
-	minPause         = 500 * time.Millisecond
-	refusedPause     = 30 * time.Second
-	maxRetryAfter    = 300 * time.Second // while there is a token
-	maxRetryAfterOut = 30 * time.Second  // when there is none
-	maxFailures      = 16                // 2^16 s is beyond every limit
 )
 
-// flight is a fetch with its repetitions. It belongs to no caller: its context has none
-// of their deadlines, and it goes on when all of them have left.
+// flight is a fetch with its repetitions. It belongs to no caller: its context has
+// none of their deadlines and values, and it goes on when all of them have left.
 type flight struct {
 	cancel context.CancelFunc
+	// notes are what to log when the outcome is known. They are the flight's own
+	// goroutine's.
+	notes []note
 
 	done chan struct{}
 	// token or err is set before done is closed.
 	token Token
 	err   *Error
+
+	// running counts the flight's goroutine and the calls of the user's functions
+	// that it made; over is closed when all have ended.
+	running atomic.Int32
+	over    chan struct{}
 }
 
 // start begins a flight whose first request waits for delay. The caller holds set.mu.
-func (c *ClientCredentials) start(ctx context.Context, set *tokenSet, delay time.Duration) (*flight, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout+delay)
-	f := &flight{cancel: cancel, done: make(chan struct{})}
-
+func (c *ClientCredentials) start(set *tokenSet, delay time.Duration) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed.Load() {
-		cancel()
 		return nil, closedError()
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout+delay)
+	f := &flight{cancel: cancel, done: make(chan struct{}), over: make(chan struct{})}
+	f.running.Store(1)
 	c.flights[f] = struct{}{}
 	set.flight = f
 	set.quietUntil.Store(quiet)
 	go func() {
+		defer c.leave(f)
 		defer cancel()
-		held, err := c.fly(ctx, set, delay)
-		if err != nil {
-			c.logFailure(ctx, set, err)
-		}
+		held, err := c.fly(ctx, set, f, delay)
 		c.land(set, f, held, err)
-		c.mu.Lock()
-		delete(c.flights, f)
-		c.mu.Unlock()
+		// A handler of the user's may be slow, so those who wait come first.
+		c.writeLog(set, f) //nolint:contextcheck // the flight's own has ended
 	}()
 	return f, nil
 }
 
-// fly makes the attempts of a flight.
-func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, delay time.Duration) (held *entry, err *Error) {
-	defer func() {
-		if r := recover(); r != nil {
-			// The value may hold what the function had in hand.
-			what := fmt.Sprintf("a secret function or transport panicked (%T)", r)
-			c.cfg.log().LogAttrs(ctx, slog.LevelError, "clientauth: "+what, slog.String("stack", string(debug.Stack())))
-			held, err = nil, &Error{reason: ReasonPanic, code: codes.Internal, transient: true, text: what}
-		}
-	}()
+// leave notes that one of a flight's goroutines ends.
+func (c *ClientCredentials) leave(f *flight) {
+	if f.running.Add(-1) > 0 {
+		return
+	}
+	c.mu.Lock()
+	delete(c.flights, f)
+	c.mu.Unlock()
+	close(f.over)
+}
+
+// fly makes the attempts of a flight. It runs no code of the user's in its own
+// goroutine, so it always returns, shortly after flightTimeout at the latest.
+func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, f *flight, delay time.Duration) (*entry, *Error) {
 	if !sleep(ctx, delay) {
 		return nil, c.interrupted()
 	}
@@ -92,42 +89,48 @@ func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, delay time.D
 	if len(c.secrets) > 1 && c.preferNext.Load() {
 		use = 1
 	}
-	var refused *Error // the answer to the other secret
-	for attempt := 0; attempt < flightAttempts; {
-		held, err = c.fetch(ctx, set, c.secrets[use])
+	var other *Error // what came of the other secret
+	for attempt := 1; ; attempt++ {
+		held, err := c.fetch(ctx, set, f, c.secrets[use])
+		if err != nil && len(c.secrets) > 1 && other == nil && (err.oauthCode == "invalid_client" || err.reason == ReasonSecret) {
+			// The secret may have been replaced by the other one. This is no
+			// repetition, so it needs no pause and counts as no attempt.
+			other, use = err, 1-use
+			if held, err = c.fetch(ctx, set, f, c.secrets[use]); err != nil && err.reason == ReasonSecret {
+				// One that is not there, as between two rotations, says nothing.
+				err, use = other, 1-use
+			}
+		}
 		switch {
 		case err == nil:
 			c.preferNext.Store(use == 1)
 			return held, nil
 		case c.closed.Load():
 			return nil, closedError()
-		case err.oauthCode == "invalid_client" && len(c.secrets) > 1 && refused == nil:
-			// The secret may have been replaced by the other one. This is no
-			// repetition, so it needs no pause and counts as no attempt.
-			refused, use = err, 1-use
-			continue
-		case !err.transient || err.retryAfter > 0 || ctx.Err() != nil:
-			// An endpoint that names a time is not asked again before it.
+		case attempt == flightAttempts, !err.transient, err.reason == ReasonThrottled, err.retryAfter > 0, err.reason == ReasonPanic, ctx.Err() != nil:
+			// An endpoint that says when, or that it has enough, is not asked again
+			// before; and what panicked will not do better at once.
+			return nil, err
+		case !sleep(ctx, rand.N(attemptGap<<(attempt-1))): //nolint:gosec // spreads load
+			if c.closed.Load() {
+				return nil, closedError()
+			}
 			return nil, err
 		}
-		if attempt++; attempt == flightAttempts || !sleep(ctx, rand.N(attemptGap<<(attempt-1))) { //nolint:gosec // spreads load
-			break
-		}
 	}
-	return nil, err
 }
 
-func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, secret SecretFunc) (*entry, *Error) {
+func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, f *flight, secret SecretFunc) (*entry, *Error) {
 	t0, wall := c.clock.mono(), time.Now()
-	r, err := c.exchange.fetch(ctx, secret, set.scopes)
+	r, err := c.attempt(ctx, set, f, secret)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkGranted(ctx, r, set.scopes); err != nil {
+	if err := c.checkGranted(f, r, set.scopes); err != nil {
 		return nil, err
 	}
 	if !r.lifeKnown {
-		c.cfg.log().LogAttrs(ctx, slog.LevelWarn, "clientauth: the token endpoint does not say how long the token lives; it is kept for "+defaultLife.String(),
+		f.note(slog.LevelWarn, "clientauth: the token endpoint does not say how long the token lives; it is kept for "+defaultLife.String(),
 			slog.String("token_url", c.exchange.endpoint.shown))
 	}
 	return newEntry(r, t0, wall.Round(0).Add(r.life)), nil
@@ -135,7 +138,7 @@ func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, secret Sec
 
 // checkGranted compares what was asked for with what the token has. Cognito leaves
 // out what the app client may not have (Cognito documentation, "Token endpoint").
-func (c *ClientCredentials) checkGranted(ctx context.Context, r response, asked []string) *Error {
+func (c *ClientCredentials) checkGranted(f *flight, r response, asked []string) *Error {
 	if len(asked) == 0 || r.scopesKnown && len(r.missing) == 0 {
 		return nil
 	}
@@ -156,27 +159,9 @@ func (c *ClientCredentials) checkGranted(ctx context.Context, r response, asked 
 			text: "the token lacks " + missing, hint: hint,
 		}
 	}
-	c.cfg.log().LogAttrs(ctx, slog.LevelWarn, "clientauth: the token lacks a scope that was asked for",
+	f.note(slog.LevelWarn, "clientauth: the token lacks a scope that was asked for",
 		slog.String("missing", missing), slog.String("client_id", c.exchange.clientID), slog.String("hint", hint))
 	return nil
-}
-
-func (c *ClientCredentials) logFailure(ctx context.Context, set *tokenSet, err *Error) {
-	if err.reason == ReasonClosed {
-		return
-	}
-	held := set.current.Load()
-	usable := held != nil && c.clock.mono() < held.hardAt
-	level := slog.LevelError
-	if usable {
-		level = slog.LevelWarn
-	}
-	c.cfg.log().LogAttrs(ctx, level, "clientauth: no new token",
-		slog.String("error", err.Error()),
-		slog.String("reason", string(err.reason)),
-		slog.String("client_id", c.exchange.clientID),
-		slog.String("scopes", printable(strings.Join(set.scopes, " "), 1000)),
-		slog.Bool("old_token_usable", usable))
 }
 
 // interrupted is the error of a flight that ended before its first attempt.
@@ -187,26 +172,38 @@ func (c *ClientCredentials) interrupted() *Error {
 	return c.exchange.networkError(context.DeadlineExceeded)
 }
 
-// pause returns how long to wait after a failed flight. failures counts the ones
-// before it; remaining is how long the held token is still usable.
-func pause(err *Error, failures int, remaining time.Duration) time.Duration {
-	if !err.transient {
-		return refusedPause + rand.N(refusedPause/10) //nolint:gosec // spreads load
+// note is a log record to come.
+type note struct {
+	level slog.Level
+	text  string
+	attrs []slog.Attr
+}
+
+func (f *flight) note(level slog.Level, text string, attrs ...slog.Attr) {
+	f.notes = append(f.notes, note{level: level, text: text, attrs: attrs})
+}
+
+// writeLog writes what a flight has to say after it has landed.
+func (c *ClientCredentials) writeLog(set *tokenSet, f *flight) {
+	// A handler that panics must not end the program, and there is no log to tell.
+	defer func() { _ = recover() }()
+	if f.err != nil && f.err.reason != ReasonClosed {
+		held := set.current.Load()
+		usable := held != nil && c.clock.mono() < held.hardAt
+		level := slog.LevelError
+		if usable {
+			level = slog.LevelWarn
+		}
+		f.note(level, "clientauth: no new token",
+			slog.String("error", f.err.Error()),
+			slog.String("reason", string(f.err.reason)),
+			slog.String("client_id", c.exchange.clientID),
+			slog.String("scopes", printable(strings.Join(set.scopes, " "), 1000)),
+			slog.Bool("old_token_usable", usable))
 	}
-	limit, limitAfter := maxPauseNoToken, maxRetryAfterOut
-	if remaining > 0 {
-		limit = min(maxPauseToken, remaining/3)
-		// When the token has ended, what holds without one does.
-		limitAfter = min(maxRetryAfter, remaining+maxRetryAfterOut)
+	for _, n := range f.notes {
+		c.cfg.log().LogAttrs(context.Background(), n.level, n.text, n.attrs...)
 	}
-	// The random factor is 0.5 to 1.5 and the result within the limit: cutting it
-	// there would make all processes wait the same time.
-	base := min(firstPause<<failures, limit*2/3)
-	result := max(base/2+rand.N(max(base, 1)), minPause) //nolint:gosec // spreads load
-	if after := min(err.retryAfter, limitAfter); after > result {
-		result = after + rand.N(after/10+1) //nolint:gosec // spreads load
-	}
-	return result
 }
 
 // sleep waits for d, or returns false when ctx ends first.

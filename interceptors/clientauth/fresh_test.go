@@ -7,7 +7,9 @@ import (
 	"context"
 	"testing"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 )
@@ -55,8 +57,44 @@ func TestFreshPathAllocatesNothing(t *testing.T) {
 	}
 }
 
+// callPath returns what the interceptor and the carrier do for a unary call.
+func callPath(ctx context.Context, tb testing.TB) func() error {
+	tb.Helper()
+	carrier, err := newCarrier(newSource(tb, &fakeEndpoint{}), ForMethods(filesv1.FileWriteService_AppendFile_FullMethodName), nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	invoke := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, opts ...grpc.CallOption) error {
+		_, err := opts[0].(grpc.PerRPCCredsCallOption).Creds.GetRequestMetadata(ctx)
+		return err
+	}
+	return func() error {
+		return carrier.unary(ctx, filesv1.FileWriteService_AppendFile_FullMethodName, nil, nil, nil, invoke)
+	}
+}
+
+// TestCallAllocations: the carrier, and gRPC's option.
+func TestCallAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates: run without -race")
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "a", "b", "c", "d")
+	path := callPath(ctx, t)
+	got := testing.AllocsPerRun(1000, func() {
+		if err := path(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 2 {
+		t.Errorf("got %v allocations, want at most 2", got)
+	}
+}
+
 func BenchmarkFresh(b *testing.B) {
-	for name, path := range freshPaths(b) {
+	paths := freshPaths(b)
+	paths["Call"] = callPath(context.Background(), b)
+	paths["Call with metadata"] = callPath(metadata.AppendToOutgoingContext(context.Background(), "a", "b", "c", "d", "e", "f"), b)
+	for name, path := range paths {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

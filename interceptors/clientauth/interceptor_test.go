@@ -173,7 +173,9 @@ func TestAllowInsecureTransport(t *testing.T) {
 
 func TestOwnAuthorizationIsRespected(t *testing.T) {
 	t.Parallel()
-	server := newFileServer(t, true, func(int, []string) error { return refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid) })
+	server := newFileServer(t, true, func(int, []string) error {
+		return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+	})
 	endpoint := &fakeEndpoint{}
 	conn := server.dial(t, newSource(t, endpoint), AllClientScopes())
 	ctx := metadata.AppendToOutgoingContext(t.Context(), "Authorization", "Bearer own")

@@ -30,7 +30,7 @@ func describe(err error) (text string, cause error) {
 		return "it does not speak TLS", nil
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
-		return printable(e.Error(), 300), e
+		return printable(e.Error(), 300), foreign(e)
 	}
 	// The cause of what timed out or was given up is left out: errors.Is would take
 	// it for the end of the caller's own context.
@@ -54,6 +54,15 @@ func describe(err error) (text string, cause error) {
 		}
 	}
 	return fmt.Sprintf("the HTTP exchange failed (%T)", err), nil
+}
+
+// foreign returns err as a cause, or nil if errors.Is would take it for the end of
+// the caller's own context.
+func foreign(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 func timeout(err error) bool {

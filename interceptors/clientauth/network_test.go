@@ -35,7 +35,7 @@ func networkFetch(t *testing.T, url string, trust *httptest.Server) (response, *
 		t.Fatal(err)
 	}
 	x := exchange{endpoint: target, clientID: testClient, transport: transport}
-	return x.fetch(t.Context(), StaticSecret(testSecret), nil)
+	return x.fetch(t.Context(), NewSecret(testSecret), nil)
 }
 
 func tlsServer(t *testing.T, h http.HandlerFunc, change func(*httptest.Server)) *httptest.Server {
@@ -204,6 +204,60 @@ func TestTransportBounds(t *testing.T) {
 	}
 }
 
+// TestNoProxyForPlainHTTP: only loopback hosts have it, under whatever name.
+func TestNoProxyForPlainHTTP(t *testing.T) {
+	t.Setenv("http_proxy", "http://proxy.example.com:3128")
+	t.Setenv("HTTP_PROXY", "http://proxy.example.com:3128")
+	for _, url := range []string{"http://LOCALHOST:8080/oauth2/token", "http://127.0.0.1:8080/", "http://[::ffff:127.0.0.1]:8080/"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if proxy, err := proxyFromEnvironment(req); proxy != nil || err != nil {
+			t.Errorf("%s: got the proxy %v, %v, want none", url, proxy, err)
+		}
+	}
+}
+
+// TestNothingIsKeptBetweenRequests: each has a connection of its own.
+func TestNothingIsKeptBetweenRequests(t *testing.T) {
+	t.Parallel()
+	var opened atomic.Int32
+	s := tlsServer(t, writeToken, func(s *httptest.Server) {
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				opened.Add(1)
+			}
+		}
+	})
+	transport := newTransport()
+	transport.TLSClientConfig.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	target, err := newEndpoint(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := exchange{endpoint: target, clientID: testClient, transport: transport}
+	for range 3 {
+		if _, err := x.fetch(t.Context(), NewSecret(testSecret), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := opened.Load(); got != 3 {
+		t.Errorf("got %d connections for 3 requests, want 3", got)
+	}
+}
+
+func TestHugeHeaderIsNotRead(t *testing.T) {
+	t.Parallel()
+	s := tlsServer(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Filler", strings.Repeat("x", 2*maxBody))
+		writeToken(w, r)
+	}, nil)
+	if _, err := networkFetch(t, s.URL, s); err == nil || err.Reason() != ReasonNetwork {
+		t.Errorf("got %v, want %s", err, ReasonNetwork)
+	}
+}
+
 // TestHangingServer: a server that never answers ends with the request's context,
 // which is the attempt's.
 func TestHangingServer(t *testing.T) {
@@ -240,6 +294,7 @@ func TestForeignContextErrors(t *testing.T) {
 		"canceled dialing": &net.OpError{Op: "dial", Net: "tcp", Err: context.Canceled},
 		"dialing too long": &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded},
 		"reading too long": &net.OpError{Op: "read", Net: "tcp", Err: context.DeadlineExceeded},
+		"name service":     &net.DNSError{Err: "timeout", Name: "x", IsTimeout: true, UnwrapErr: context.DeadlineExceeded},
 	} {
 		if text, cause := describe(err); text == "" || cause != nil {
 			t.Errorf("%s: got %q with the cause %v, want a text and no cause", name, text, cause)

@@ -33,17 +33,19 @@ func TestRepeatOnce(t *testing.T) {
 		want   codes.Code
 		sent   [][]string
 	}{
-		"TOKEN_EXPIRED":      {refuse: onlyNew(refusal(codes.Unauthenticated, reason.Domain, reason.TokenExpired)), want: codes.OK, sent: [][]string{bearer(0), bearer(1)}},
-		"TOKEN_INVALID":      {refuse: onlyNew(refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid)), want: codes.OK, sent: [][]string{bearer(0), bearer(1)}},
-		"TOKEN_REVOKED":      {refuse: onlyNew(refusal(codes.Unauthenticated, reason.Domain, reason.TokenRevoked)), want: codes.OK, sent: [][]string{bearer(0), bearer(1)}},
-		"always":             {refuse: func(int, []string) error { return refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid) }, want: codes.Unauthenticated, sent: [][]string{bearer(0), bearer(1)}},
+		"TOKEN_EXPIRED": {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenExpired)), want: codes.OK, sent: [][]string{bearer(0), bearer(1)}},
+		"TOKEN_INVALID": {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)), want: codes.OK, sent: [][]string{bearer(0), bearer(1)}},
+		"TOKEN_REVOKED": {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenRevoked)), want: codes.OK, sent: [][]string{bearer(0), bearer(1)}},
+		"always": {refuse: func(int, []string) error {
+			return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+		}, want: codes.Unauthenticated, sent: [][]string{bearer(0), bearer(1)}},
 		"bare":               {refuse: onlyNew(status.Error(codes.Unauthenticated, "no")), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
-		"another domain":     {refuse: onlyNew(refusal(codes.Unauthenticated, "example.com", reason.TokenInvalid)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
-		"CLAIM_INVALID":      {refuse: onlyNew(refusal(codes.Unauthenticated, reason.Domain, reason.ClaimInvalid)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
-		"TOKEN_MISSING":      {refuse: onlyNew(refusal(codes.Unauthenticated, reason.Domain, reason.TokenMissing)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
-		"PermissionDenied":   {refuse: onlyNew(refusal(codes.PermissionDenied, reason.Domain, reason.TokenInvalid)), want: codes.PermissionDenied, sent: [][]string{bearer(0)}},
-		"INSUFFICIENT_SCOPE": {refuse: onlyNew(refusal(codes.PermissionDenied, reason.Domain, reason.InsufficientScope)), want: codes.PermissionDenied, sent: [][]string{bearer(0)}},
-		"Unavailable":        {refuse: onlyNew(refusal(codes.Unavailable, reason.Domain, reason.KeysUnavailable)), want: codes.Unavailable, sent: [][]string{bearer(0)}},
+		"another domain":     {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, "example.com", reason.TokenInvalid)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
+		"CLAIM_INVALID":      {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, reason.Domain, reason.ClaimInvalid)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
+		"TOKEN_MISSING":      {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenMissing)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
+		"PermissionDenied":   {refuse: onlyNew(refusal(statFile, codes.PermissionDenied, reason.Domain, reason.TokenInvalid)), want: codes.PermissionDenied, sent: [][]string{bearer(0)}},
+		"INSUFFICIENT_SCOPE": {refuse: onlyNew(refusal(statFile, codes.PermissionDenied, reason.Domain, reason.InsufficientScope)), want: codes.PermissionDenied, sent: [][]string{bearer(0)}},
+		"Unavailable":        {refuse: onlyNew(refusal(statFile, codes.Unavailable, reason.Domain, reason.KeysUnavailable)), want: codes.Unavailable, sent: [][]string{bearer(0)}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +71,9 @@ func TestRepeatOnce(t *testing.T) {
 // attempts.
 func TestAlwaysRejected(t *testing.T) {
 	t.Parallel()
-	server := newFileServer(t, true, func(int, []string) error { return refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid) })
+	server := newFileServer(t, true, func(int, []string) error {
+		return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+	})
 	endpoint := &fakeEndpoint{}
 	files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
 	var wg sync.WaitGroup
@@ -96,7 +100,9 @@ func TestAlwaysRejected(t *testing.T) {
 // endpoint is down; the first one's calls get its error.
 func TestOneBackendRejects(t *testing.T) {
 	t.Parallel()
-	bad := newFileServer(t, true, func(int, []string) error { return refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid) })
+	bad := newFileServer(t, true, func(int, []string) error {
+		return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+	})
 	good := newFileServer(t, true, nil)
 	src := newSource(t, &fakeEndpoint{answer: func(n int, _ request) reply {
 		if n == 0 {
@@ -127,7 +133,7 @@ func TestLocalErrorIsNotRepeated(t *testing.T) {
 	asked := 0
 	src := sourceFunc(func(context.Context, Request) (Token, error) {
 		asked++
-		return Token{}, refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+		return Token{}, refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
 	})
 	_, err := filesv1.NewFileReadServiceClient(server.dial(t, src, AllClientScopes())).StatFile(t.Context(), &filesv1.StatFileRequest{})
 	if status.Code(err) != codes.Unauthenticated || asked != 1 {
@@ -150,8 +156,8 @@ func TestLastAttemptCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call := &callCarrier{carrier: c}
-	refused := refusal(codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+	call := &callCarrier{carrier: c, method: statFile}
+	refused := refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
 	if _, err := call.GetRequestMetadata(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +177,7 @@ func TestStreamReportsForTheNextCall(t *testing.T) {
 	t.Parallel()
 	server := newFileServer(t, true, func(_ int, authorization []string) error {
 		if reflect.DeepEqual(authorization, bearer(0)) {
-			return refusal(codes.Unauthenticated, reason.Domain, reason.TokenExpired)
+			return refusal(readFile, codes.Unauthenticated, reason.Domain, reason.TokenExpired)
 		}
 		return nil
 	})

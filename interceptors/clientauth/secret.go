@@ -19,8 +19,10 @@ type Secret struct {
 	value func() string
 }
 
-// NewSecret returns a secret, for a [SecretFunc] of one's own.
+// NewSecret returns a secret, for a [SecretFunc] of one's own. Newlines at the end
+// are not part of the secret, wherever it comes from.
 func NewSecret(value string) Secret {
+	value = strings.TrimRight(value, "\r\n")
 	return Secret{value: func() string { return value }}
 }
 
@@ -51,11 +53,14 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`
 
 // SecretFunc reads a secret. It is called for every request to the token endpoint,
 // so that a changed secret is used without a restart. It must return when ctx
-// ends, at the latest after the 5 s of one attempt. The text of its error is part
-// of the error that callers see: it must not hold the secret.
+// ends, at the latest after the 5 s of one attempt; one that does not is left behind,
+// and after four such calls for a set of scopes it is not called any more until one of
+// them returns. ctx holds no values of any call. The first 300 characters of its
+// error are part of the error that callers see: they must not hold the secret.
 type SecretFunc func(ctx context.Context) (Secret, error)
 
-// StaticSecret returns a secret that never changes.
+// StaticSecret returns a secret that never changes. Newlines at the end are not part
+// of it.
 func StaticSecret(value string) SecretFunc {
 	secret := NewSecret(value)
 	return func(context.Context) (Secret, error) { return secret, nil }
@@ -65,11 +70,11 @@ func StaticSecret(value string) SecretFunc {
 // are not part of the secret.
 func SecretFromEnv(name string) SecretFunc {
 	return func(context.Context) (Secret, error) {
-		value := strings.TrimRight(os.Getenv(name), "\r\n")
-		if value == "" {
+		secret := NewSecret(os.Getenv(name))
+		if secret.reveal() == "" {
 			return Secret{}, usageErrorf("clientauth: the environment variable %s is empty or not set", name)
 		}
-		return NewSecret(value), nil
+		return secret, nil
 	}
 }
 
@@ -82,11 +87,15 @@ const maxSecretFile = 4096
 // secret. Errors name the path and never the content.
 func SecretFromFile(path string) SecretFunc {
 	return func(context.Context) (Secret, error) {
-		value, err := readSecretFile(path)
+		content, err := readSecretFile(path)
+		secret := NewSecret(content)
+		if err == nil && secret.reveal() == "" {
+			err = errSecretFileEmpty
+		}
 		if err != nil {
 			return Secret{}, fmt.Errorf("clientauth: secret file %s: %w", path, err)
 		}
-		return NewSecret(value), nil
+		return secret, nil
 	}
 }
 
@@ -117,11 +126,7 @@ func readSecretFile(path string) (string, error) {
 	if len(content) > maxSecretFile {
 		return "", errSecretFileTooLarge
 	}
-	value := strings.TrimRight(string(content), "\r\n")
-	if value == "" {
-		return "", errSecretFileEmpty
-	}
-	return value, nil
+	return string(content), nil
 }
 
 // withoutPath drops the path from an error whose text is put behind the path.

@@ -5,7 +5,6 @@ package clientauth
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
@@ -32,8 +31,9 @@ type selected struct {
 	named map[string]bool
 }
 
-// ForMethods selects what the named methods need, and nothing else: of each method
-// the first alternative of its rule. It is the recommended selection: a program that
+// ForMethods selects what the named methods need, and nothing else: the scopes of all
+// rules that leave no choice, and of each other rule that these do not fulfil already
+// the first alternative. It is the recommended selection: a program that
 // names a method that is unknown, public or without a rule does not start. Name
 // methods by the generated constants, such as
 // filesv1.FileReadService_ReadFile_FullMethodName.
@@ -50,49 +50,63 @@ func ForMethods(fullMethods ...string) Selection {
 		if len(fullMethods) == 0 {
 			return selected{}, usageError("clientauth: ForMethods names no method")
 		}
-		scopes, named := map[string]bool{}, map[string]bool{}
+		named := map[string]bool{}
+		var scopes []string
+		var choices []policy.Rule
 		var errs []error
 		for _, method := range fullMethods {
-			first, err := firstAlternative(p, method)
+			rule, err := ruleFor(p, method)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
 			named[method] = true
-			for _, scope := range first {
-				scopes[scope] = true
+			switch alternatives := rule.Alternatives(); len(alternatives) {
+			case 0: // any token will do
+			case 1:
+				scopes = append(scopes, alternatives[0]...)
+			default:
+				choices = append(choices, rule)
 			}
 		}
 		if len(errs) > 0 {
 			return selected{}, errors.Join(errs...)
 		}
+		for _, rule := range choices {
+			if !rule.Permits(scopes) {
+				scopes = append(scopes, rule.Alternatives()[0]...)
+			}
+		}
 		if len(scopes) == 0 {
 			return selected{}, usageError("clientauth: ForMethods: the named methods need a token but no scope, and a token request without scopes gets every scope of the client: use FixedScopes with one scope that the client has, or AllClientScopes if the server may have them all")
 		}
-		return selected{scopes: slices.Sorted(maps.Keys(scopes)), named: named}, nil
+		return selected{scopes: sortedScopes(scopes), named: named}, nil
 	}}
 }
 
-// firstAlternative returns the scopes that a call of method needs. The first
-// alternative is the one that the rule's author put first as the narrowest.
-func firstAlternative(p *policy.Policy, method string) ([]string, error) {
+// sortedScopes returns each scope once. A source that appends to the result gets a
+// copy.
+func sortedScopes(scopes []string) []string {
+	return slices.Clip(slices.Compact(slices.Sorted(slices.Values(scopes))))
+}
+
+// ruleFor returns the rule of a method that needs a token.
+func ruleFor(p *policy.Policy, method string) (policy.Rule, error) {
 	if !fullMethodName(method) {
-		return nil, usageErrorf("clientauth: ForMethods: %q is not a full method name; it must be like /package.Service/Method", printable(method, 200))
+		return policy.Rule{}, usageErrorf("clientauth: ForMethods: %q is not a full method name; it must be like /package.Service/Method", printable(method, 200))
 	}
 	rule, known := p.Rule(method)
 	if !known {
-		return nil, usageErrorf("clientauth: ForMethods: %s is in no linked descriptor: import the generated package of its service, or give WithPolicy a policy that knows it", method)
+		return policy.Rule{}, usageErrorf("clientauth: ForMethods: %s is in no linked descriptor: import the generated package of its service, or give WithPolicy a policy that knows it", method)
 	}
 	switch rule.Kind() {
-	case policy.KindScopes:
-		return rule.Alternatives()[0], nil
-	case policy.KindAuthenticated:
-		return nil, nil
+	case policy.KindScopes, policy.KindAuthenticated:
+		return rule, nil
 	case policy.KindPublic:
-		return nil, usageErrorf("clientauth: ForMethods: %s is public and needs no token: leave it out", method)
+		return policy.Rule{}, usageErrorf("clientauth: ForMethods: %s is public and needs no token: leave it out", method)
 	case policy.KindNone:
 	}
-	return nil, usageErrorf("clientauth: ForMethods: %s has no access rule: write inside the rpc in its .proto file\n    option (scopeauth.v1.method).scope = \"...\";", method)
+	return policy.Rule{}, usageErrorf("clientauth: ForMethods: %s has no access rule: write inside the rpc in its .proto file\n    option (scopeauth.v1.method).scope = \"...\";", method)
 }
 
 // fullMethodName reports whether name has the form /package.Service/Method.
@@ -114,7 +128,7 @@ func FixedScopes(scopes ...string) Selection {
 				return selected{}, usageErrorf("clientauth: FixedScopes: %q is no scope (RFC 6749, section 3.3)", printable(scope, 100))
 			}
 		}
-		return selected{scopes: slices.Compact(slices.Sorted(slices.Values(scopes)))}, nil
+		return selected{scopes: sortedScopes(scopes)}, nil
 	}}
 }
 

@@ -77,6 +77,36 @@ func TestSelections(t *testing.T) {
 	}
 }
 
+// TestForMethodsTakesNoMoreThanNeeded: a rule that leaves a choice adds nothing if the
+// scopes of others fulfil it.
+func TestForMethodsTakesNoMoreThanNeeded(t *testing.T) {
+	t.Parallel()
+	p, err := policy.New(policy.WithService("x.S", "Either", "Write", "Other", "Audit"),
+		policy.WithRule("/x.S/Either", policy.AnyOf("d/read", "d/write")), policy.WithRule("/x.S/Write", policy.AnyOf("d/write")),
+		policy.WithRule("/x.S/Other", policy.AnyOf("d/all", "d/read")), policy.WithRule("/x.S/Audit", policy.AllOf("d/audit", "d/log")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ methods, want []string }{
+		"alone":                 {methods: []string{"/x.S/Either"}, want: []string{"d/read"}},
+		"fulfilled":             {methods: []string{"/x.S/Either", "/x.S/Write"}, want: []string{"d/write"}},
+		"fulfilled, order":      {methods: []string{"/x.S/Write", "/x.S/Either"}, want: []string{"d/write"}},
+		"fulfilled by a choice": {methods: []string{"/x.S/Either", "/x.S/Other"}, want: []string{"d/read"}},
+		"not fulfilled":         {methods: []string{"/x.S/Either", "/x.S/Audit"}, want: []string{"d/audit", "d/log", "d/read"}},
+	} {
+		c, err := newCarrier(newSource(t, &fakeEndpoint{}), ForMethods(test.methods...), []Option{WithPolicy(p)})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !slices.Equal(c.selected.scopes, test.want) {
+			t.Errorf("%s: got %q, want %q", name, c.selected.scopes, test.want)
+		}
+		if got := cap(c.selected.scopes); got != len(test.want) {
+			t.Errorf("%s: got room for %d scopes, want %d: a source that appends would write into the connection's", name, got, len(test.want))
+		}
+	}
+}
+
 // TestMethodWithoutRule: a method that is known and has no rule is an error at the
 // start, with the text to write.
 func TestMethodWithoutRule(t *testing.T) {
@@ -138,7 +168,7 @@ func TestNeedsToken(t *testing.T) {
 			t.Parallel()
 			var opts []Option
 			if strings.Contains(name, "in Go") {
-				p, err := policy.New(policy.WithService("grpc.health.v1.Health", "Check", "Watch"), policy.WithRule("grpc.health.v1.Health", policy.Public("probes have no token")))
+				p, err := policy.New(policy.WithService("grpc.health.v1.Health", "Check", "Watch"), policy.WithRule("/grpc.health.v1.Health/Watch", policy.Public("probes have no token")))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -143,9 +143,12 @@ func (s *fileServer) AppendFile(stream filesv1.FileWriteService_AppendFileServer
 	}
 }
 
-// refusal is an error as the library's server side sends it.
-func refusal(code codes.Code, domain string, why reason.Reason) error {
-	st, err := status.New(code, "refused").WithDetails(protoadapt.MessageV1Of(&errdetails.ErrorInfo{Domain: domain, Reason: string(why)}))
+const statFile, readFile = filesv1.FileReadService_StatFile_FullMethodName, filesv1.FileReadService_ReadFile_FullMethodName
+
+// refusal is an error as the library's server side sends it for a call of method.
+func refusal(method string, code codes.Code, domain string, why reason.Reason) error {
+	info := &errdetails.ErrorInfo{Domain: domain, Reason: string(why), Metadata: map[string]string{reason.MethodKey: method}}
+	st, err := status.New(code, "refused").WithDetails(protoadapt.MessageV1Of(info))
 	if err != nil {
 		return err
 	}

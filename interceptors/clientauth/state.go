@@ -34,7 +34,7 @@ type entry struct {
 
 const (
 	// A renewal begins after refreshFrom of the life plus a random part of
-	// refreshSpread, so that processes that started together do not stay together.
+	// refreshSpread, or earlier if maxSlack asks for it, so that processes that started together do not stay together.
 	// About 75 % is what the Cognito documentation, "Managing user pool token
 	// expiration and caching", advises.
 	refreshFrom   = 0.75
@@ -42,17 +42,22 @@ const (
 	// maxSkew is how long before its end a token is not given out any more; of a
 	// short life it is a tenth. It is the way to the server, and its clock.
 	maxSkew = 30 * time.Second
+	// maxSlack is the least time between the beginning of a renewal and the token's
+	// last moment, for the repetitions; of a short life it is a fifth.
+	maxSlack = 20 * time.Second
 )
 
 // newEntry holds a token whose request began at the clock's t0. Its life counts from
 // there: the endpoint made it later.
 func newEntry(r response, t0 time.Duration, expiry time.Time) *entry {
 	life := float64(r.life)
+	end := r.life - min(maxSkew, r.life/10)
+	latest := min(time.Duration(life*(refreshFrom+refreshSpread)), end-min(maxSlack, r.life/5))
 	return &entry{
 		token:     NewToken(r.token, expiry),
 		t0:        t0,
-		refreshAt: t0 + time.Duration(life*(refreshFrom+refreshSpread*rand.Float64())), //nolint:gosec // spreads load
-		hardAt:    t0 + r.life - min(maxSkew, r.life/10),
+		refreshAt: t0 + latest - time.Duration(life*refreshSpread*rand.Float64()), //nolint:gosec // spreads load
+		hardAt:    t0 + end,
 	}
 }
 
@@ -66,13 +71,17 @@ type tokenSet struct {
 	// lock: what it says is checked again under it.
 	quietUntil atomic.Int64
 
+	// secretCalls and requests count the calls of the secret functions and of the
+	// transport that run.
+	secretCalls, requests atomic.Int32
+
 	mu     sync.Mutex // guards the rest; never held across I/O
 	flight *flight    // or nil
 	// nextTry is when the next request may begin, on the clock.
 	nextTry time.Duration
 	// lastErr is the failure of the last flight, or nil after a success.
 	lastErr  *Error
-	failures int
+	failures failures
 	// forcedUntil is when the next forced fetch is allowed, on the clock.
 	forcedUntil time.Duration
 }
@@ -85,7 +94,7 @@ const forcedPause = 60 * time.Second
 // flight that runs, starts one, or returns the last failure if it is too early for
 // another try.
 func (c *ClientCredentials) await(ctx context.Context, set *tokenSet, rejected Token) (Token, error) {
-	f, token, err := c.join(ctx, set, rejected)
+	f, token, err := c.join(set, rejected) //nolint:contextcheck // a flight has no context of a caller
 	if f == nil {
 		return token, err
 	}
@@ -106,7 +115,7 @@ func (c *ClientCredentials) await(ctx context.Context, set *tokenSet, rejected T
 }
 
 // join returns the flight to wait for, or no flight and the answer.
-func (c *ClientCredentials) join(ctx context.Context, set *tokenSet, rejected Token) (*flight, Token, error) {
+func (c *ClientCredentials) join(set *tokenSet, rejected Token) (*flight, Token, error) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	now := c.clock.mono()
@@ -128,12 +137,12 @@ func (c *ClientCredentials) join(ctx context.Context, set *tokenSet, rejected To
 		// The last fetch succeeded, and this one has its own limit.
 		set.forcedUntil, delay = now+forcedPause, 0
 	}
-	f, err := c.start(ctx, set, delay)
+	f, err := c.start(set, delay)
 	return f, Token{}, err
 }
 
 // renew starts a flight in the background if it is time.
-func (c *ClientCredentials) renew(ctx context.Context, set *tokenSet) {
+func (c *ClientCredentials) renew(set *tokenSet) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	now := c.clock.mono()
@@ -142,7 +151,7 @@ func (c *ClientCredentials) renew(ctx context.Context, set *tokenSet) {
 		return
 	}
 	// A closed source starts nothing, and the caller has its token.
-	_, _ = c.start(ctx, set, 0)
+	_, _ = c.start(set, 0)
 }
 
 func rejectedError(why string) *Error {
@@ -159,7 +168,7 @@ func (c *ClientCredentials) land(set *tokenSet, f *flight, held *entry, err *Err
 	now := c.clock.mono()
 	if err == nil {
 		set.current.Store(held)
-		set.lastErr, set.failures = nil, 0
+		set.lastErr, set.failures = nil, failures{}
 		set.nextTry = held.t0 + minFetchGap
 		f.token = held.token
 	} else {
@@ -167,9 +176,8 @@ func (c *ClientCredentials) land(set *tokenSet, f *flight, held *entry, err *Err
 		if old := set.current.Load(); old != nil {
 			remaining = max(old.hardAt-now, 0)
 		}
-		set.nextTry = now + pause(err, set.failures, remaining)
+		set.nextTry = now + set.failures.pause(err, remaining)
 		set.lastErr = err
-		set.failures = min(set.failures+1, maxFailures)
 		f.err = err
 	}
 	set.flight = nil

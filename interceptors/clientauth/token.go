@@ -23,7 +23,8 @@ type TokenSource interface {
 type Request struct {
 	// Scopes are full scope names such as "demo/read.file", in any order. None
 	// means all the scopes that the client has (RFC 6749, section 3.3; Cognito
-	// documentation, "Token endpoint").
+	// documentation, "Token endpoint"). Sources do not change them: the calls of a
+	// connection share them.
 	Scopes []string
 
 	// Rejected is a token that a server refused, or the zero Token. The source
