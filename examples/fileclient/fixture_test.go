@@ -13,9 +13,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
-	"github.com/scopeauth/scopeauth/examples/fileserver/leakcheck"
 	"github.com/scopeauth/scopeauth/examples/fileserver/loopback"
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

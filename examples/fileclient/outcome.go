@@ -62,8 +62,12 @@ func explain(c *config, err error) string {
 	if _, usage := errors.AsType[usageError](err); usage || !ok {
 		return what + ": " + oneLine(err.Error())
 	}
+	text := st.Message()
+	if own, ok := errors.AsType[*clientauth.Error](err); ok {
+		text = own.Error() // the status of a local error is written for strangers
+	}
 	name := code.Code(st.Code()).String() //nolint:gosec // codes are small
-	line := what + ": " + name + ": " + oneLine(st.Message())
+	line := what + ": " + name + ": " + oneLine(text)
 	if todo := advice(c, st.Code(), err); todo != "" {
 		line += ": " + todo
 	}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scopeauth/scopeauth/examples/fileserver/leakcheck"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

@@ -52,8 +52,8 @@ func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.Dial
 // call that the server refuses with the ErrorInfo reason TOKEN_INVALID,
 // TOKEN_EXPIRED or TOKEN_REVOKED of the domain scopeauth.v1, and with the called
 // method in its metadata "method", is repeated once if there is another token. Without
-// the method it may be the refusal of a call that the server made. grpc.Header, grpc.Trailer and grpc.Peer then tell of the
-// second attempt.
+// the method it may be the refusal of a call that the server itself made. grpc.Header,
+// grpc.Trailer and grpc.Peer tell of the last attempt.
 func UnaryClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.UnaryClientInterceptor, error) {
 	c, err := newCarrier(src, scopes, opts)
 	if err != nil {

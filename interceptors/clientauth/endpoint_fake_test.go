@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/scopeauth/scopeauth/interceptors/internal/leakcheck"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

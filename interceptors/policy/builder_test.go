@@ -16,8 +16,8 @@ import (
 	_ "google.golang.org/protobuf/types/known/emptypb" // what the methods take and return
 
 	_ "github.com/scopeauth/scopeauth/gen/scopeauth/v1" // the options in the texts below
-	"github.com/scopeauth/scopeauth/interceptors/internal/leakcheck"
 	"github.com/scopeauth/scopeauth/interceptors/policy"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

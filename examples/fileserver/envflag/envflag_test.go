@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/scopeauth/scopeauth/examples/fileserver/envflag"
-	"github.com/scopeauth/scopeauth/examples/fileserver/leakcheck"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

@@ -12,8 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/scopeauth/scopeauth/examples/fileserver/leakcheck"
 	"github.com/scopeauth/scopeauth/examples/fileserver/loopback"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

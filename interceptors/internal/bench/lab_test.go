@@ -20,9 +20,9 @@ import (
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 	"github.com/scopeauth/scopeauth/interceptors/clientauth"
 	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
-	"github.com/scopeauth/scopeauth/interceptors/internal/leakcheck"
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

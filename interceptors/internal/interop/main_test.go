@@ -6,7 +6,7 @@ package interop_test
 import (
 	"testing"
 
-	"github.com/scopeauth/scopeauth/interceptors/internal/leakcheck"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }

@@ -16,8 +16,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/scopeauth/scopeauth/interceptors/internal/leakcheck"
 	"github.com/scopeauth/scopeauth/interceptors/internal/reason"
+	"github.com/scopeauth/scopeauth/internal/leakcheck"
 )
 
 func TestMain(m *testing.M) { leakcheck.Main(m) }
