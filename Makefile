@@ -23,7 +23,7 @@ help: ## Show this list
 test: race-or-say tools-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
 	@for m in $(MODULES); do echo "== tests of $$m $(RACE)"; (cd $$m && go test $(RACE) ./...); done
 	@echo "== allocation tests (without -race, which changes allocations)"
-	@go test -run 'Alloc' -count=1 ./...
+	@go test -v -run 'Alloc' -count=1 $$(grep -rl --include='*_test.go' 'func Test[A-Za-z]*Alloc' interceptors | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: race-or-say
 race-or-say:
