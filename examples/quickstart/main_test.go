@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -17,9 +18,16 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
-func allowAll(*serverauth.Authorizer) []grpc.ServerOption { return nil }
+// Both ask for the real options and leave them out: Serve does not start a server
+// for which nobody asked.
 
-func denyAll(*serverauth.Authorizer) []grpc.ServerOption {
+func allowAll(a *serverauth.Authorizer) []grpc.ServerOption {
+	a.ServerOptions()
+	return nil
+}
+
+func denyAll(a *serverauth.Authorizer) []grpc.ServerOption {
+	a.ServerOptions()
 	refusal := status.Error(codes.PermissionDenied, "closed")
 	return []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
@@ -39,11 +47,13 @@ func TestRun(t *testing.T) {
 		name    string
 		protect guard
 		code    int
+		rows    *regexp.Regexp
 		last    string
 	}{
-		{"the authorizer", (*serverauth.Authorizer).ServerOptions, 0, "\n76 calls, 76 as expected\n"},
-		{"allow all", allowAll, 1, " as expected\n"},
-		{"deny all", denyAll, 1, " as expected\n"},
+		{"the authorizer", (*serverauth.Authorizer).ServerOptions, 0, regexp.MustCompile(`ok sts-test-app-client +write a.txt .* OK, 12 bytes\n`), "\n76 calls, 76 as expected\n"},
+		// What was to be refused got through, to the disk.
+		{"allow all", allowAll, 1, regexp.MustCompile(`!! read-only-client +write b.txt .* OK, 12 bytes\n`), " as expected\n"},
+		{"deny all", denyAll, 1, regexp.MustCompile(`!! sts-test-app-client +write a.txt .* PERMISSION_DENIED: closed, no file\n`), " as expected\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,6 +61,9 @@ func TestRun(t *testing.T) {
 			code := run(t.Context(), &out, &errOut, row.protect)
 			if code != row.code || !strings.HasSuffix(out.String(), row.last) {
 				t.Errorf("got exit code %d, want %d and an end like %q; it printed\n%s%s", code, row.code, row.last, &out, &errOut)
+			}
+			if !row.rows.MatchString(out.String()) {
+				t.Errorf("no row is like %s:\n%s", row.rows, &out)
 			}
 			if strings.Contains(out.String(), "!!") != (row.code != 0) {
 				t.Errorf("the marks of unexpected results do not fit the exit code:\n%s", &out)

@@ -109,6 +109,10 @@ func (w *world) startServer(ctx context.Context, protect guard) error {
 	}
 	srv := grpc.NewServer(append(protect(auth), grpc.Creds(credentials.NewTLS(w.cert.ServerConfig())))...)
 	store.Register(srv)
+	// Serve checks this too, but its error would come when the clients are at work.
+	if err := auth.CheckServer(srv); err != nil {
+		return err
+	}
 	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
