@@ -7,22 +7,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"sync/atomic"
+	"time"
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/scopeauth/scopeauth/interceptors/internal/accesslist"
 	"github.com/scopeauth/scopeauth/interceptors/internal/jose"
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 )
 
 // Authorizer decides for every call of a server. It is safe for concurrent use.
 type Authorizer struct {
-	verifier      TokenVerifier
-	owned         *Verifier // made by ForUserPool and closed by Close
-	policy        *policy.Policy
-	allowInsecure bool
-	maxTokenBytes int
-	log           *refusalLog
+	verifier TokenVerifier
+	own      *Verifier // verifier, if it is our own
+	owned    bool      // it was made by ForUserPool and is closed by Close
+	policy   *policy.Policy
+	now      func() time.Time
+	log      *refusalLog
+
+	allowInsecure  bool
+	metadataKey    string
+	maxTokenBytes  int
+	ownScopes      *ownScopes
+	access         *accesslist.List
+	revoked        RevokedFunc
+	checkCall      CheckCallFunc
+	reporters      []Reporter
+	reportOnly     *policy.ReportOnly
+	early          *earlyRefusal
+	cutIdle        bool
+	recheckStreams time.Duration
+	stopHealth     func()
+
+	// services are the registered methods, by full name, and whether each is a stream;
+	// nil until CheckServer has seen the server.
+	services atomic.Pointer[map[string]bool]
 
 	// handedOut notes whether anything that protects a server was asked for, so that
 	// Serve does not start one that nothing protects.
@@ -46,16 +68,18 @@ func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts
 		}
 	}
 	// The rules are checked before the network is asked.
-	a, err := newAuthorizer(p, cfg)
+	a, err := newAuthorizer(p, cfg) //nolint:contextcheck // the access file is read until Close
 	if err != nil {
 		return nil, err
 	}
 	v, err := NewVerifier(ctx, []Issuer{issuer}, cfg.verifier...)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, a.Close())
 	}
-	a.use(v)
-	a.owned = v
+	a.owned = true
+	if err := a.use(v, cfg); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	return a, nil
 }
 
@@ -63,7 +87,7 @@ func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts
 // It does not close v.
 func New(v TokenVerifier, p *policy.Policy, opts ...Option) (*Authorizer, error) {
 	cfg := newConfig(opts)
-	if own, ok := v.(*Verifier); v == nil || ok && own == nil {
+	if isNil(v) {
 		cfg.errs = append(cfg.errs, errors.New("New needs a TokenVerifier, such as NewVerifier makes"))
 	}
 	if p == nil {
@@ -79,8 +103,23 @@ func New(v TokenVerifier, p *policy.Policy, opts ...Option) (*Authorizer, error)
 	if err != nil {
 		return nil, err
 	}
-	a.use(v)
+	if err := a.use(v, cfg); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	return a, nil
+}
+
+// isNil finds also a nil pointer or function in the interface.
+func isNil(v TokenVerifier) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	default:
+		return false
+	}
 }
 
 func newAuthorizer(p *policy.Policy, cfg *config) (*Authorizer, error) {
@@ -94,16 +133,55 @@ func newAuthorizer(p *policy.Policy, cfg *config) (*Authorizer, error) {
 	if err := errors.Join(cfg.errs...); err != nil {
 		return nil, fmt.Errorf("serverauth: %w", err)
 	}
+	if cfg.reportOnly != nil {
+		if err := cfg.reportOnly.Valid(p); err != nil {
+			return nil, fmt.Errorf("serverauth: %w", err)
+		}
+	}
 	for _, fault := range p.Faults() {
 		cfg.logger.Warn("scopeauth: a linked service has a faulty access rule; calls to it are refused",
 			"service", fault.Service, "method", fault.Method, "file", fault.File, "problem", fault.Problem)
 	}
-	return &Authorizer{
-		policy:        p,
-		allowInsecure: cfg.allowInsecure != "",
-		maxTokenBytes: jose.DefaultMaxBytes,
-		log:           newRefusalLog(cfg.logger, cfg.refusalsBurst),
-	}, nil
+	a := &Authorizer{
+		policy:         p,
+		now:            time.Now,
+		log:            newRefusalLog(cfg.logger, cfg.refusalsBurst),
+		allowInsecure:  cfg.allowInsecure != "",
+		metadataKey:    cfg.metadataKey,
+		maxTokenBytes:  jose.DefaultMaxBytes,
+		ownScopes:      cfg.ownScopes,
+		revoked:        cfg.revoked,
+		checkCall:      cfg.checkCall,
+		reporters:      cfg.reporters,
+		reportOnly:     cfg.reportOnly,
+		early:          cfg.early,
+		cutIdle:        cfg.cutIdle,
+		recheckStreams: cfg.recheckStreams,
+	}
+	if cfg.accessFile != "" {
+		if err := a.openAccessFile(cfg); err != nil {
+			return nil, fmt.Errorf("serverauth: AccessFile: %w", err)
+		}
+	}
+	a.announceReportOnly(cfg)
+	return a, nil
+}
+
+func (a *Authorizer) openAccessFile(cfg *config) error {
+	known := make(map[string]bool)
+	for method := range a.policy.Methods() {
+		known[method] = true
+		known[strings.Split(method, "/")[1]] = true
+	}
+	var err error
+	a.access, err = accesslist.Open(cfg.accessFile, accesslist.Config{
+		Logger:      cfg.logger,
+		KnownMethod: func(name string) bool { return known[name] },
+	})
+	if a.recheckStreams == 0 {
+		a.recheckStreams = defaultRecheck
+	}
+	return err
 }
 
 // withPublicHealth opens the two methods that load balancers, kubelets and gRPC's own
@@ -124,19 +202,31 @@ func withPublicHealth(p *policy.Policy) (*policy.Policy, error) {
 	)
 }
 
-func (a *Authorizer) use(v TokenVerifier) {
+func (a *Authorizer) use(v TokenVerifier, cfg *config) error {
 	a.verifier = v
-	if own, ok := v.(*Verifier); ok {
+	own, ok := v.(*Verifier)
+	if ok {
+		a.own = own
+		a.now = own.cfg.now
 		a.maxTokenBytes = own.cfg.maxTokenBytes
 	}
+	return a.tellHealth(cfg)
 }
 
-// Close stops what [ForUserPool] started and waits for it. It leaves a verifier
-// that was given to [New] alone. Stop the server first: calls that need a token and
-// come after Close end UNAVAILABLE.
+// Close stops what the authorizer started and waits for it: the reading of an access
+// file, and the verifier that [ForUserPool] made. It leaves a verifier that was given
+// to [New] alone. Stop the server first: calls that need a token and come after Close
+// end UNAVAILABLE.
 func (a *Authorizer) Close() error {
-	if a.owned == nil {
-		return nil
+	var errs []error
+	if a.stopHealth != nil {
+		a.stopHealth()
 	}
-	return a.owned.Close()
+	if a.access != nil {
+		errs = append(errs, a.access.Close())
+	}
+	if a.owned && a.own != nil {
+		errs = append(errs, a.own.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -6,16 +6,14 @@ package serverauth
 import (
 	"errors"
 	"strings"
-
-	"google.golang.org/grpc/metadata"
 )
 
-// metadataKey is where gRPC callers put credentials. Other places, such as
-// authorization-bin, a cookie or the message, are not looked at (RFC 6750 section
-// 2: one method per request).
-const metadataKey = "authorization"
+// authorizationKey is where gRPC callers put credentials, unless [MetadataKey] says
+// otherwise. Other places, such as authorization-bin, a cookie or the message, are not
+// looked at (RFC 6750 section 2: one method per request).
+const authorizationKey = "authorization"
 
-const scheme = "bearer"
+const usualScheme = "Bearer"
 
 var (
 	errNoAuthorization = errors.New("the call has no authorization metadata")
@@ -27,9 +25,9 @@ var (
 
 // bearerToken takes the token out of a call's metadata. It refuses more than one
 // value, even equal ones, because two readers of one call could otherwise take two
-// different ones; and it bounds the size before anything looks at the content.
-func bearerToken(md metadata.MD, maxBytes int) (string, *Error) {
-	values := md[metadataKey]
+// different ones; and it bounds the size before anything looks at the content. The
+// token's characters are still to be checked: see [checkAlphabet].
+func bearerToken(values []string, maxBytes int) (string, *Error) {
 	switch len(values) {
 	case 0:
 		return "", NewError(ReasonTokenMissing, errNoAuthorization)
@@ -37,17 +35,17 @@ func bearerToken(md metadata.MD, maxBytes int) (string, *Error) {
 	default:
 		return "", NewError(ReasonAuthorizationDuplicated, nil)
 	}
-	return parseAuthorization(values[0], maxBytes)
+	return cutAuthorization(values[0], maxBytes)
 }
 
-// parseAuthorization reads `Bearer 1*SP b64token` (RFC 6750 section 2.1). The
-// scheme's case does not matter (RFC 9110 section 11.1); nothing is trimmed.
-func parseAuthorization(value string, maxBytes int) (string, *Error) {
+// cutAuthorization reads `Bearer 1*SP b64token` (RFC 6750 section 2.1) up to the token.
+// The scheme's case does not matter (RFC 9110 section 11.1); nothing is trimmed.
+func cutAuthorization(value string, maxBytes int) (string, *Error) {
 	if value == "" {
 		return "", NewError(ReasonTokenMalformed, errNoToken)
 	}
 	name, rest, spaced := strings.Cut(value, " ")
-	if !strings.EqualFold(name, scheme) {
+	if name != usualScheme && !strings.EqualFold(name, usualScheme) {
 		return "", NewError(ReasonSchemeUnsupported, errNotBearer)
 	}
 	if !spaced {
@@ -60,12 +58,18 @@ func parseAuthorization(value string, maxBytes int) (string, *Error) {
 	if len(token) > maxBytes {
 		return "", NewError(ReasonTokenTooLarge, errTokenTooLong)
 	}
+	return token, nil
+}
+
+// checkAlphabet refuses what no bearer token has, before a TokenVerifier of the user's
+// own sees it. Our own has a narrower alphabet and looks for itself.
+func checkAlphabet(token string) *Error {
 	for i := range len(token) {
 		if !b64token[token[i]] {
-			return "", NewError(ReasonTokenMalformed, errTokenAlphabet)
+			return NewError(ReasonTokenMalformed, errTokenAlphabet)
 		}
 	}
-	return token, nil
+	return nil
 }
 
 // b64token is the alphabet of RFC 6750 section 2.1. The comma is not in it, so that

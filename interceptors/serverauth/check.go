@@ -50,6 +50,7 @@ func (a *Authorizer) CheckServer(srv interface {
 },
 ) error {
 	services := srv.GetServiceInfo()
+	a.learn(services)
 	names := slices.Sorted(maps.Keys(services))
 	check := &policy.CheckError{}
 	if err := a.policy.Check(names...); err != nil {
@@ -65,6 +66,50 @@ func (a *Authorizer) CheckServer(srv interface {
 	}
 	check.Faults = foldInfrastructure(check.Faults)
 	return check
+}
+
+// learn remembers what the server has registered.
+func (a *Authorizer) learn(services map[string]grpc.ServiceInfo) {
+	methods := make(map[string]bool)
+	var servers []string
+	for service, info := range services {
+		for _, m := range info.Methods {
+			full := "/" + service + "/" + m.Name
+			methods[full] = m.IsClientStream || m.IsServerStream
+			rule, _ := a.policy.Rule(full)
+			for _, scope := range slices.Concat(rule.Alternatives()...) {
+				server := scope[:strings.LastIndexByte(scope, '/')]
+				if !slices.Contains(servers, server) {
+					servers = append(servers, server)
+				}
+			}
+		}
+	}
+	a.services.Store(&methods)
+	if a.ownScopes != nil {
+		slices.Sort(servers)
+		a.ownScopes.servers.CompareAndSwap(nil, &servers) // what the user named stays
+	}
+}
+
+// registered reports whether the server has the method, as far as is known.
+func (a *Authorizer) registered(method string) bool {
+	methods := a.services.Load()
+	if methods == nil {
+		return true
+	}
+	_, ok := (*methods)[method]
+	return ok
+}
+
+// unary reports whether the method is known to be no stream.
+func (a *Authorizer) unary(method string) bool {
+	methods := a.services.Load()
+	if methods == nil {
+		return false
+	}
+	stream, ok := (*methods)[method]
+	return ok && !stream
 }
 
 // undescribed finds methods that a service was registered with and that its

@@ -17,6 +17,9 @@ import (
 type claimFacts struct {
 	clientID            string
 	issuedAt, expiresAt time.Time
+	// validFrom and validUntil bound the time in which the token is taken: nbf, or no
+	// bound, and the earlier of exp and the longest age, each with the clock skew.
+	validFrom, validUntil time.Time
 }
 
 // tokenUseAccess tells Cognito's access tokens from its ID tokens, which the same
@@ -118,18 +121,37 @@ func checkTimes(c *jose.Claims, now time.Time, cfg *verifierConfig) (claimFacts,
 	}
 	facts.expiresAt = time.Unix(c.ExpiresAt.Seconds, 0)
 	facts.issuedAt = time.Unix(c.IssuedAt.Seconds, 0)
+	facts.validUntil = facts.expiresAt.Add(cfg.clockSkew)
+	facts.validFrom = facts.issuedAt.Add(-cfg.clockSkew)
 	switch {
-	case !now.Before(facts.expiresAt.Add(cfg.clockSkew)):
+	case !now.Before(facts.validUntil):
 		return facts, timeError(ReasonTokenExpired, "exp", facts.expiresAt, now, cfg)
-	case facts.issuedAt.After(now.Add(cfg.clockSkew)):
+	case now.Before(facts.validFrom):
 		return facts, timeError(ReasonTokenNotYetValid, "iat", facts.issuedAt, now, cfg)
-	case c.NotBefore.State == jose.Present && time.Unix(c.NotBefore.Seconds, 0).After(now.Add(cfg.clockSkew)):
-		return facts, timeError(ReasonTokenNotYetValid, "nbf", time.Unix(c.NotBefore.Seconds, 0), now, cfg)
 	case facts.expiresAt.Sub(facts.issuedAt) > cfg.maxLifetime:
 		return facts, claimError("exp", "it lies further after iat than the longest validity that Cognito gives")
-	default:
-		return facts, nil
 	}
+	if c.NotBefore.State == jose.Present {
+		notBefore := time.Unix(c.NotBefore.Seconds, 0)
+		if now.Before(notBefore.Add(-cfg.clockSkew)) {
+			return facts, timeError(ReasonTokenNotYetValid, "nbf", notBefore, now, cfg)
+		}
+		if from := notBefore.Add(-cfg.clockSkew); from.After(facts.validFrom) {
+			facts.validFrom = from
+		}
+	}
+	if cfg.maxTokenAge > 0 {
+		end := facts.issuedAt.Add(cfg.maxTokenAge).Add(cfg.clockSkew)
+		if !now.Before(end) {
+			refusal := timeError(ReasonTokenExpired, "iat", facts.issuedAt, now, cfg)
+			refusal.details = append(refusal.details, detail{"max_token_age", cfg.maxTokenAge.String()})
+			return facts, refusal
+		}
+		if end.Before(facts.validUntil) {
+			facts.validUntil = end
+		}
+	}
+	return facts, nil
 }
 
 func timeError(r Reason, claim string, value, now time.Time, cfg *verifierConfig) *Error {
@@ -157,28 +179,50 @@ func checkAudience(c *jose.Claims, audiences []string) *Error {
 }
 
 // splitScopes splits at single spaces only (RFC 6749 section 3.3), drops empty parts
-// and duplicates, and keeps the order. No other character separates. Scopes that no
-// resource server of the list has are dropped: this issuer may not grant them.
-func splitScopes(scope string, resourceServers []string) []string {
+// and duplicates, and keeps the order. No other character separates.
+func splitScopes(scope string) []string {
 	var (
 		scopes []string
-		seen   = make(map[string]bool) // a token can have thousands
+		seen   map[string]bool // a token can have thousands
 	)
 	for s := range strings.SplitSeq(scope, " ") {
-		if s == "" || seen[s] || !mayGrant(resourceServers, s) {
+		if s == "" || seen[s] || seen == nil && slices.Contains(scopes, s) {
 			continue
 		}
-		seen[s] = true
 		scopes = append(scopes, s)
+		switch {
+		case seen != nil:
+			seen[s] = true
+		case len(scopes) > fewScopes:
+			seen = make(map[string]bool, 2*len(scopes))
+			for _, s := range scopes {
+				seen[s] = true
+			}
+		}
 	}
 	return scopes
 }
 
+// fewScopes is how many are compared one by one, without a map.
+const fewScopes = 16
+
+// grantable drops the scopes that no resource server of the list has: their issuer may
+// not grant them. An empty list bounds nothing.
+func grantable(scopes, resourceServers []string) []string {
+	if len(resourceServers) == 0 {
+		return scopes
+	}
+	var granted []string
+	for _, s := range scopes {
+		if mayGrant(resourceServers, s) {
+			granted = append(granted, s)
+		}
+	}
+	return granted
+}
+
 // mayGrant takes what stands before the last slash, which no scope's name can have.
 func mayGrant(resourceServers []string, scope string) bool {
-	if len(resourceServers) == 0 {
-		return true
-	}
 	i := strings.LastIndexByte(scope, '/')
 	return i >= 0 && slices.Contains(resourceServers, scope[:i])
 }

@@ -4,6 +4,7 @@
 package serverauth
 
 import (
+	"context"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -45,6 +46,9 @@ const (
 	ReasonMethodNotAllowed        = reason.MethodNotAllowed
 	ReasonKeysUnavailable         = reason.KeysUnavailable
 	ReasonTransportInsecure       = reason.TransportInsecure
+	ReasonRevocationUnavailable   = reason.RevocationUnavailable
+	ReasonForeignScope            = reason.ForeignScope
+	ReasonCallRefused             = reason.CallRefused
 )
 
 // Error is a refusal. As a gRPC status it carries a code, a fixed text and an
@@ -55,6 +59,10 @@ type Error struct {
 	reason Reason
 	code   codes.Code
 	cause  error
+
+	principal *Principal // the caller, if a signature has proven who it is; else nil
+
+	firm bool // an operator's explicit word, that ReportOnly does not waive
 
 	method   string     // what was called; the interceptors set it
 	required [][]string // of an INSUFFICIENT_SCOPE: what would do, as OR of ANDs,
@@ -75,6 +83,27 @@ func NewError(r Reason, cause error) *Error {
 		r = ReasonTokenInvalid
 	}
 	return &Error{reason: r, code: codeOf(r), cause: cause}
+}
+
+// provenError is a refusal of a caller whose token's signature holds.
+func provenError(r Reason, p *Principal) *Error {
+	refusal := NewError(r, nil)
+	refusal.principal = p
+	refusal.details = []detail{{"issuer", p.issuer}, {"client_id", clip(p.clientID)}}
+	if p.clientName != "" {
+		refusal.details = append(refusal.details, detail{"client", p.clientName})
+	}
+	return refusal
+}
+
+// contextError is a refusal for a reason of our side, or the end of the call itself if
+// its context has ended: then it was the caller that did not wait.
+func contextError(ctx context.Context, r Reason, cause error) *Error {
+	refusal := NewError(r, cause)
+	if err := ctx.Err(); err != nil {
+		refusal.code = status.FromContextError(err).Code()
+	}
+	return refusal
 }
 
 // Code returns the gRPC status code that the peer gets. It is never OK.
@@ -122,9 +151,10 @@ func (e *Error) GRPCStatus() *status.Status {
 }
 
 // wireReason hides what lies between the token's syntax and its proven signature:
-// such reasons have no text of their own.
+// such reasons have no text of their own. That a token has expired is said of one whose
+// signature was proven before.
 func (e *Error) wireReason() Reason {
-	if _, ok := texts[e.reason]; !ok {
+	if _, ok := texts[e.reason]; !ok || e.reason == ReasonTokenExpired && e.principal == nil {
 		return ReasonTokenInvalid
 	}
 	return e.reason
@@ -180,9 +210,10 @@ func scopesText(scopes []string) string {
 
 func codeOf(r Reason) codes.Code {
 	switch r {
-	case ReasonClientNotAllowed, ReasonInsufficientScope, ReasonMethodNotAnnotated, ReasonMethodNotAllowed, ReasonTransportInsecure:
+	case ReasonClientNotAllowed, ReasonInsufficientScope, ReasonMethodNotAnnotated, ReasonMethodNotAllowed, ReasonTransportInsecure,
+		ReasonForeignScope, ReasonCallRefused:
 		return codes.PermissionDenied
-	case ReasonKeysUnavailable:
+	case ReasonKeysUnavailable, ReasonRevocationUnavailable:
 		return codes.Unavailable
 	default:
 		return codes.Unauthenticated
@@ -198,6 +229,7 @@ var known = map[Reason]bool{
 	ReasonIssuerMismatch: true, ReasonTokenUseMismatch: true, ReasonTokenBound: true, ReasonTokenRevoked: true,
 	ReasonClientNotAllowed: true, ReasonInsufficientScope: true, ReasonMethodNotAnnotated: true,
 	ReasonMethodNotAllowed: true, ReasonKeysUnavailable: true, ReasonTransportInsecure: true,
+	ReasonRevocationUnavailable: true, ReasonForeignScope: true, ReasonCallRefused: true,
 }
 
 // texts are what the peer reads, by wire reason.
@@ -208,6 +240,7 @@ var texts = map[Reason]string{
 	ReasonTokenTooLarge:           "the token is too large",
 	ReasonTokenMalformed:          "the token is malformed",
 	ReasonTokenInvalid:            "invalid token",
+	ReasonTokenExpired:            "the token has expired",
 	ReasonTokenRevoked:            "the token is revoked",
 	ReasonClientNotAllowed:        "this client is not allowed here",
 	ReasonInsufficientScope:       "the token lacks a scope",
@@ -215,4 +248,7 @@ var texts = map[Reason]string{
 	ReasonMethodNotAllowed:        "the method is closed to all callers",
 	ReasonKeysUnavailable:         "tokens cannot be checked at the moment",
 	ReasonTransportInsecure:       "tokens are taken over TLS only",
+	ReasonRevocationUnavailable:   "it cannot be found out at the moment whether the token is revoked",
+	ReasonForeignScope:            "the token carries scopes of another server",
+	ReasonCallRefused:             "the call is refused",
 }

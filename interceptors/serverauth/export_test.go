@@ -17,3 +17,15 @@ func WithUnlimitedLog() Option {
 func WithClock(now func() time.Time) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.now = now })
 }
+
+// parseAuthorization is all that happens to a value before a TokenVerifier sees it.
+func parseAuthorization(value string, maxBytes int) (string, *Error) {
+	token, refusal := cutAuthorization(value, maxBytes)
+	if refusal != nil {
+		return "", refusal
+	}
+	if refusal := checkAlphabet(token); refusal != nil {
+		return "", refusal
+	}
+	return token, nil
+}

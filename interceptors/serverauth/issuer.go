@@ -31,6 +31,14 @@ type Issuer struct {
 	// M2M tokens of Cognito have no aud claim, so leave it empty for them.
 	Audiences []string
 
+	// StaticJWKS, if not nil, is a key set document (RFC 7517 section 5) to start with
+	// when the issuer's cannot be fetched at start; it is replaced as a whole by the first
+	// that can, and no longer used after 24 hours without one.
+	StaticJWKS []byte
+	// Offline uses StaticJWKS alone, for ever: nothing is fetched, and a key that is not
+	// in it is unknown. A rotation then needs a restart.
+	Offline bool
+
 	err error // of UserPool and UserPoolUpdated
 }
 

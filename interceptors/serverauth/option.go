@@ -5,10 +5,14 @@ package serverauth
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"google.golang.org/grpc/tap"
 
 	"github.com/scopeauth/scopeauth/interceptors/internal/jose"
 	"github.com/scopeauth/scopeauth/interceptors/policy"
@@ -34,11 +38,24 @@ type config struct {
 	verifier      []VerifierOption
 	refusalsBurst int  // lines of one reason at once
 	verifierOnly  bool // an option was given that only a verifier can follow
-	errs          []error
+
+	metadataKey    string
+	ownScopes      *ownScopes
+	reportOnly     *policy.ReportOnly
+	reporters      []Reporter
+	checkCall      CheckCallFunc
+	revoked        RevokedFunc
+	accessFile     string
+	early          *earlyRefusal
+	cutIdle        bool
+	recheckStreams time.Duration
+	health         []healthTarget
+
+	errs []error
 }
 
 func newConfig(opts []Option) *config {
-	cfg := &config{logger: slog.Default(), refusalsBurst: refusalsBurst}
+	cfg := &config{logger: slog.Default(), refusalsBurst: refusalsBurst, metadataKey: authorizationKey}
 	for _, o := range opts {
 		if o == nil {
 			cfg.errs = append(cfg.errs, errNilOption)
@@ -54,6 +71,12 @@ type verifierConfig struct {
 	maxTokenBytes int
 	clockSkew     time.Duration
 	maxLifetime   time.Duration
+	maxTokenAge   time.Duration // 0: any
+	cacheEntries  int           // 0: no cache
+	cacheBytes    int64
+	lazy          bool
+	onRotated     func(issuer string, added, removed []string)
+	onRejected    func(issuer string, err error)
 	logger        *slog.Logger
 	now           func() time.Time
 	errs          []error
@@ -74,6 +97,8 @@ func newVerifierConfig(opts []VerifierOption) verifierConfig {
 		maxTokenBytes: jose.DefaultMaxBytes,
 		clockSkew:     defaultClockSkew,
 		maxLifetime:   maxLifetime,
+		cacheEntries:  defaultCacheEntries,
+		cacheBytes:    defaultCacheBytes,
 		logger:        slog.Default(),
 		now:           time.Now,
 	}
@@ -157,34 +182,160 @@ func AllowInsecureTransport(reason string) Option {
 	})
 }
 
-// MaxTokenBytes sets the longest token that is looked at. Default: 8192; at most
-// 30720, which fits into the headers that [Authorizer.ServerOptions] lets a call have.
-func MaxTokenBytes(n int) VerifierOption {
-	return verifierOptionFunc(func(cfg *verifierConfig) {
-		if n < 1 || n > maxTokenBytesLimit {
-			cfg.errs = append(cfg.errs, errors.New("MaxTokenBytes must be 1 to 30720"))
+// MetadataKey reads the token from another metadata key than "authorization", for
+// services whose authorization metadata carries a user's token: nothing in that counts
+// then. The value stays "Bearer TOKEN", in one value. It is the counterpart of the
+// client's option of the same name.
+func MetadataKey(name string) Option {
+	return optionFunc(func(cfg *config) {
+		if err := checkMetadataKey(name); err != nil {
+			cfg.errs = append(cfg.errs, err)
 			return
 		}
-		cfg.maxTokenBytes = n
+		cfg.metadataKey = name
 	})
 }
 
-// ClockSkew sets by how much this machine's clock and the issuer's may differ when
-// times are checked. Default: 30 s; at most 5 min (RFC 7519 section 4.1.4 speaks of
-// a few minutes).
-func ClockSkew(d time.Duration) VerifierOption {
-	return verifierOptionFunc(func(cfg *verifierConfig) {
-		if d < 0 || d > maxClockSkew {
-			cfg.errs = append(cfg.errs, errors.New("ClockSkew must be 0 to 5 minutes"))
+// checkMetadataKey refuses keys that gRPC or the transport use or change.
+func checkMetadataKey(name string) error {
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return fmt.Errorf("MetadataKey %q is no metadata key: use a-z, 0-9, '-', '_' and '.'", clip(name))
+		}
+	}
+	switch {
+	case name == "":
+		return errors.New("MetadataKey is empty")
+	case strings.HasPrefix(name, "grpc-"), strings.HasSuffix(name, "-bin"):
+		return fmt.Errorf("MetadataKey %q: gRPC reserves grpc-... and encodes ...-bin", clip(name))
+	case slices.Contains([]string{"content-type", "te", "user-agent", "host", "connection"}, name):
+		return fmt.Errorf("MetadataKey %q belongs to the transport", name)
+	default:
+		return nil
+	}
+}
+
+// OwnScopesOnly refuses tokens that carry scopes of resource servers that are not this
+// server's, with FOREIGN_SCOPE: M2M tokens of Cognito have no audience, and a token that
+// opens several servers can be used by each of them at the others. Clients that ask for
+// the scopes they need, as clientauth.ForMethods does, are not affected. Together with
+// [ReportOnly] it only reports.
+//
+// The server's own resource servers are those that the rules of its registered services
+// name, learnt by [Authorizer.Serve] or [Authorizer.CheckServer]; or those that are
+// given here.
+func OwnScopesOnly(resourceServers ...string) Option {
+	return optionFunc(func(cfg *config) {
+		cfg.ownScopes = &ownScopes{}
+		if len(resourceServers) == 0 {
 			return
 		}
-		cfg.clockSkew = d
+		for _, s := range resourceServers {
+			if strings.TrimSpace(s) == "" {
+				cfg.errs = append(cfg.errs, errors.New("OwnScopesOnly has an empty resource server: is its environment variable set?"))
+			}
+		}
+		own := slices.Clone(resourceServers)
+		cfg.ownScopes.servers.Store(&own)
 	})
 }
 
-// WithHTTPClient fetches keys through the client's Transport, for a proxy or
-// private roots, and for tests. Deadlines, body limit and the refusal of redirects
-// stay those of this package.
-func WithHTTPClient(c *http.Client) VerifierOption {
-	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.client = c })
+// WithReporter adds a [Reporter], which is told each decision.
+func WithReporter(r Reporter) Option {
+	return optionFunc(func(cfg *config) {
+		if r == nil {
+			cfg.errs = append(cfg.errs, errors.New("WithReporter(nil): leave the option out"))
+			return
+		}
+		cfg.reporters = append(cfg.reporters, r)
+	})
 }
+
+// CheckCall adds a check of the server's own, after scopes: see [CheckCallFunc]. It is
+// not asked about public methods.
+func CheckCall(f CheckCallFunc) Option {
+	return optionFunc(func(cfg *config) {
+		if f == nil || cfg.checkCall != nil {
+			cfg.errs = append(cfg.errs, errors.New("CheckCall needs one function, once"))
+			return
+		}
+		cfg.checkCall = f
+	})
+}
+
+// CheckRevoked asks f about the caller of each call that needs a token, remembered
+// tokens included. A revoked token ends TOKEN_REVOKED, an error REVOCATION_UNAVAILABLE:
+// nothing passes that f did not let pass. Open streams are asked about with
+// [RecheckStreams].
+func CheckRevoked(f RevokedFunc) Option {
+	return optionFunc(func(cfg *config) {
+		if f == nil || cfg.revoked != nil {
+			cfg.errs = append(cfg.errs, errors.New("CheckRevoked needs one function, once"))
+			return
+		}
+		cfg.revoked = f
+	})
+}
+
+// AccessFile reads a list of denied and allowed callers from a file, which may be
+// changed while the server runs: see docs/access-file.md. The file is read every second.
+// A call that begins 2 seconds after a change is decided by the new list, remembered
+// tokens included, and a stream that the new list denies delivers no message 3 seconds
+// after it. A file that cannot be used is an error at start; later the last good list
+// stays. Close the [Authorizer] at the end.
+func AccessFile(path string) Option {
+	return optionFunc(func(cfg *config) {
+		if path == "" || cfg.accessFile != "" {
+			cfg.errs = append(cfg.errs, errors.New("AccessFile needs one path, once"))
+			return
+		}
+		cfg.accessFile = path
+	})
+}
+
+// RefuseBeforeDecoding answers calls without a good token, or without a scope, on
+// their header frame: before gRPC reads and decodes the message. It is recommended for
+// servers that strangers can reach. What would have to wait (an unknown key, a function
+// of the user's, a TokenVerifier of another kind) is left to the interceptors.
+//
+// Such a refusal has no www-authenticate trailer and is not seen by stats handlers; a
+// [Reporter] is told. gRPC takes one tap handle only: give your own here, and it is run
+// for the calls that pass.
+func RefuseBeforeDecoding(then ...tap.ServerInHandle) Option {
+	return optionFunc(func(cfg *config) {
+		for _, handle := range then {
+			if handle == nil {
+				cfg.errs = append(cfg.errs, errors.New("RefuseBeforeDecoding was given a nil handle"))
+			}
+		}
+		cfg.early = &earlyRefusal{then: slices.Clone(then)}
+	})
+}
+
+// CutIdleStreams wakes a stream whose token's time is over although no message comes:
+// its context ends, Recv returns. gRPC then tells the caller CANCELED, with the reason
+// in the trailer "scopeauth-reason". Without it the next message ends the stream, with
+// UNAUTHENTICATED. It has no effect behind [grpc.Server.ServeHTTP].
+func CutIdleStreams() Option {
+	return optionFunc(func(cfg *config) { cfg.cutIdle = true })
+}
+
+// RecheckStreams looks at each open stream this often: whether the key of its token is
+// still published, its client still allowed, and its token not revoked. A stream that
+// fails ends as if its token's time were over. Each look takes about a microsecond and
+// what the function of [CheckRevoked] takes, which has 5 s. Default: no look but for
+// the token's time; with [AccessFile] every second. At least 100 ms.
+func RecheckStreams(every time.Duration) Option {
+	return optionFunc(func(cfg *config) {
+		if every < minRecheck {
+			cfg.errs = append(cfg.errs, errors.New("RecheckStreams must be 100 ms at least"))
+			return
+		}
+		cfg.recheckStreams = every
+	})
+}
+
+const (
+	minRecheck     = 100 * time.Millisecond
+	defaultRecheck = time.Second
+)

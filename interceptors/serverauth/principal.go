@@ -17,9 +17,23 @@ import (
 type Principal struct {
 	clientID, clientName string
 	issuer, tokenID      string
-	scopes               []string
+	scopes               []string // those that count
+	tokenScopes          []string // all that the token carries
 	issuedAt, expiresAt  time.Time
-	claim                func(name string) (any, bool)
+	claims               claimSource
+}
+
+// claimSource looks up any claim of a token: jose.Claims, or what a test gave.
+type claimSource interface {
+	Lookup(name string) (any, bool)
+}
+
+type claimMap map[string]any
+
+// Lookup implements claimSource.
+func (m claimMap) Lookup(name string) (any, bool) {
+	v, ok := m[name]
+	return v, ok
 }
 
 // PrincipalSpec lists what a [Principal] is made of, for tests of handlers and for
@@ -37,19 +51,17 @@ type PrincipalSpec struct {
 // NewPrincipal returns the principal that spec describes. The slices and maps of
 // spec are copied, the values in Claims are not.
 func NewPrincipal(spec PrincipalSpec) *Principal {
-	claims := maps.Clone(spec.Claims)
+	scopes := slices.Clone(spec.Scopes)
 	return &Principal{
-		clientID:   spec.ClientID,
-		clientName: spec.ClientName,
-		issuer:     spec.Issuer,
-		tokenID:    spec.TokenID,
-		scopes:     slices.Clone(spec.Scopes),
-		issuedAt:   spec.IssuedAt,
-		expiresAt:  spec.ExpiresAt,
-		claim: func(name string) (any, bool) {
-			v, ok := claims[name]
-			return v, ok
-		},
+		clientID:    spec.ClientID,
+		clientName:  spec.ClientName,
+		issuer:      spec.Issuer,
+		tokenID:     spec.TokenID,
+		scopes:      scopes,
+		tokenScopes: scopes,
+		issuedAt:    spec.IssuedAt,
+		expiresAt:   spec.ExpiresAt,
+		claims:      claimMap(maps.Clone(spec.Claims)),
 	}
 }
 
@@ -92,10 +104,10 @@ func (p *Principal) ExpiresAt() time.Time { return p.orNone().expiresAt }
 // token generation trigger added. JSON numbers come as [encoding/json.Number],
 // objects as map[string]any, arrays as []any. Do not change what it returns.
 func (p *Principal) Claim(name string) (any, bool) {
-	if p == nil || p.claim == nil {
+	if p == nil || p.claims == nil {
 		return nil, false
 	}
-	return p.claim(name)
+	return p.claims.Lookup(name)
 }
 
 type principalKey struct{}
@@ -109,8 +121,17 @@ func ContextWithPrincipal(ctx context.Context, p *Principal) context.Context {
 // PrincipalFromContext returns the verified caller. There is none in a call to a
 // public method, whatever the caller sent.
 func PrincipalFromContext(ctx context.Context) (*Principal, bool) {
-	p, _ := ctx.Value(principalKey{}).(*Principal)
-	return p, p != nil
+	switch v := ctx.Value(principalKey{}).(type) {
+	case *callContext: // of the interceptors
+		if v.who == nil {
+			return nil, false
+		}
+		return v.who.principal, true
+	case *Principal:
+		return v, v != nil
+	default:
+		return nil, false
+	}
 }
 
 var errNoPrincipal = errors.New("no verified caller in the context: the method is public, or the server was built without Authorizer.ServerOptions")

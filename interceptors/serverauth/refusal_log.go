@@ -25,30 +25,43 @@ const (
 // known of the caller, and what to do. It never writes a token.
 type refusalLog struct {
 	logger *slog.Logger
-	now    func() time.Time
-	burst  float64
-
-	mu      sync.Mutex
-	buckets map[Reason]*bucket // bounded: the reasons are a closed set
-}
-
-type bucket struct {
-	tokens  float64
-	last    time.Time
-	dropped int
+	limit  *rateLimit[string] // by the line's text, which is one of a closed set
 }
 
 func newRefusalLog(l *slog.Logger, burst int) *refusalLog {
-	return &refusalLog{logger: l, now: time.Now, burst: float64(burst), buckets: make(map[Reason]*bucket)}
+	return &refusalLog{logger: l, limit: newRateLimit[string](burst)}
 }
 
 func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
-	if !l.logger.Enabled(ctx, slog.LevelWarn) {
-		return
+	if write := l.line(ctx, "refused ", fullMethod, e); write != nil {
+		write()
 	}
-	dropped, ok := l.take(e.reason)
+}
+
+// refusedEarly is refused for a place that must not wait for the log. There are few
+// such goroutines: each has passed the rate limit.
+func (l *refusalLog) refusedEarly(ctx context.Context, fullMethod string, e *Error) {
+	if write := l.line(ctx, "refused ", fullMethod, e); write != nil {
+		go write()
+	}
+}
+
+// waived is for a call that passes because of [ReportOnly] alone.
+func (l *refusalLog) waived(ctx context.Context, fullMethod string, e *Error) {
+	if write := l.line(ctx, "would refuse ", fullMethod, e); write != nil {
+		write()
+	}
+}
+
+// line returns what writes the line, or nil if there shall be none.
+func (l *refusalLog) line(ctx context.Context, verb, fullMethod string, e *Error) func() {
+	if !l.logger.Enabled(ctx, slog.LevelWarn) {
+		return nil
+	}
+	text := verb + string(e.reason)
+	dropped, ok := l.limit.take(text)
 	if !ok {
-		return
+		return nil
 	}
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs, slog.String("method", clip(fullMethod)), slog.String("code", e.Code().String()))
@@ -69,7 +82,9 @@ func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
 			hint = d.value
 			continue
 		}
-		attrs = append(attrs, slog.String(d.key, d.value))
+		if d.value != "" {
+			attrs = append(attrs, slog.String(d.key, d.value))
+		}
 	}
 	if hint != "" {
 		attrs = append(attrs, slog.String("hint", hint))
@@ -77,18 +92,38 @@ func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
 	if dropped > 0 {
 		attrs = append(attrs, slog.Int("same_reason_not_logged", dropped))
 	}
-	l.logger.LogAttrs(ctx, slog.LevelWarn, "refused "+string(e.reason), attrs...)
+	return func() { l.logger.LogAttrs(ctx, slog.LevelWarn, text, attrs...) }
 }
 
-// take reports whether a line may be written now, and how many were not since the last.
-func (l *refusalLog) take(r Reason) (dropped int, ok bool) {
+// rateLimit lets one of each key pass a second, after a burst, and counts the others.
+// Keys are of a closed set, so it does not grow. It is safe for concurrent use.
+type rateLimit[K comparable] struct {
+	now   func() time.Time
+	burst float64
+
+	mu      sync.Mutex
+	buckets map[K]*bucket
+}
+
+type bucket struct {
+	tokens  float64
+	last    time.Time
+	dropped int
+}
+
+func newRateLimit[K comparable](burst int) *rateLimit[K] {
+	return &rateLimit[K]{now: time.Now, burst: float64(burst), buckets: make(map[K]*bucket)}
+}
+
+// take reports whether one may pass now, and how many could not since the last.
+func (l *rateLimit[K]) take(k K) (dropped int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	b := l.buckets[r]
+	b := l.buckets[k]
 	if b == nil {
 		b = &bucket{tokens: l.burst, last: now}
-		l.buckets[r] = b
+		l.buckets[k] = b
 	}
 	b.tokens = min(l.burst, b.tokens+now.Sub(b.last).Seconds()*refusalsPerSecond)
 	b.last = now
@@ -103,25 +138,19 @@ func (l *refusalLog) take(r Reason) (dropped int, ok bool) {
 
 // hints say what to do about a refusal that is usually a mistake and no attack.
 var hints = map[Reason]string{
-	ReasonTokenMissing:       "the caller sends no token: does it use clientauth's dial options?",
-	ReasonTokenTooLarge:      "if the token is a good one, raise it with MaxTokenBytes",
-	ReasonTokenExpired:       "the caller must renew its token earlier, or a clock is wrong",
-	ReasonTokenNotYetValid:   "a clock is wrong: this machine's or the issuer's",
-	ReasonClientNotAllowed:   "if the client may call, add its id to Clients or NamedClients",
-	ReasonInsufficientScope:  "allow the scope in the app client's AllowedOAuthScopes and let the caller ask for it",
-	ReasonMethodNotAnnotated: "write a rule inside the rpc in the .proto file, or give one with policy.WithRule",
-	ReasonMethodNotAllowed:   "no registered service has this method, or its descriptor is not linked: give it a rule with policy.WithRule",
-	ReasonKeysUnavailable:    "the issuer's keys could not be fetched: see the lines of the key set before this one",
-	ReasonTransportInsecure:  "use TLS, or AllowInsecureTransport if something else ends TLS before this server",
-	ReasonKeyNotFound:        "the token is signed with a key that the issuer does not publish: is it from another pool with a forged issuer?",
-}
-
-func principalDetails(p *Principal) []detail {
-	details := []detail{{"issuer", p.issuer}, {"client_id", clip(p.clientID)}}
-	if p.clientName != "" {
-		details = append(details, detail{"client", p.clientName})
-	}
-	return details
+	ReasonTokenMissing:          "the caller sends no token: does it use clientauth's dial options?",
+	ReasonTokenTooLarge:         "if the token is a good one, raise it with MaxTokenBytes",
+	ReasonTokenExpired:          "the caller must renew its token earlier, or a clock is wrong",
+	ReasonTokenNotYetValid:      "a clock is wrong: this machine's or the issuer's",
+	ReasonClientNotAllowed:      "if the client may call, add its id to Clients or NamedClients",
+	ReasonInsufficientScope:     "allow the scope in the app client's AllowedOAuthScopes and let the caller ask for it",
+	ReasonMethodNotAnnotated:    "write a rule inside the rpc in the .proto file, or give one with policy.WithRule",
+	ReasonMethodNotAllowed:      "no registered service has this method, or its descriptor is not linked: give it a rule with policy.WithRule",
+	ReasonKeysUnavailable:       "the issuer's keys could not be fetched: see the lines of the key set before this one",
+	ReasonTransportInsecure:     "use TLS, or AllowInsecureTransport if something else ends TLS before this server",
+	ReasonRevocationUnavailable: "the function of CheckRevoked failed",
+	ReasonForeignScope:          "the caller must ask for this server's scopes only: clientauth.ForMethods does",
+	ReasonKeyNotFound:           "the token is signed with a key that the issuer does not publish: is it from another pool with a forged issuer?",
 }
 
 // maxLoggedBytes bounds values that strangers choose. slog escapes them.

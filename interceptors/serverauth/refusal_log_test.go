@@ -18,7 +18,7 @@ func TestRefusalLogIsRateLimited(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
 	l := newRefusalLog(slog.New(slog.NewTextHandler(&out, nil)), refusalsBurst)
-	l.now = func() time.Time { return now }
+	l.limit.now = func() time.Time { return now }
 	flood := func(r Reason, n int) int {
 		out.Reset()
 		for range n {

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/status"
-
-	"github.com/scopeauth/scopeauth/interceptors/internal/jose"
 	"github.com/scopeauth/scopeauth/interceptors/internal/jwks"
 )
 
@@ -29,13 +27,18 @@ type TokenVerifier interface {
 type Verifier struct {
 	issuers map[string]*trustedIssuer // by the exact iss claim
 	cfg     verifierConfig
+	cache   *tokenCache // nil if there is none
+	burst   burst
+
+	readiness readiness
 }
 
 // trustedIssuer is an issuer with its own keys: a key id means nothing without it.
 type trustedIssuer struct {
 	Issuer
 
-	keys *jwks.Set
+	keys    *jwks.Set
+	clients atomic.Pointer[ClientSet] // in force; Issuer.Clients is what the constructor was given
 }
 
 // startTimeout bounds the first fetch of keys, whatever the caller's context says.
@@ -44,7 +47,8 @@ const startTimeout = 10 * time.Second
 // NewVerifier fetches the keys of all issuers and returns a verifier for their
 // tokens. ctx bounds that first fetch, to 10 s at most, and nothing later. It is an
 // error if there is no issuer, if one has no decision about app clients, or if the
-// keys of one cannot be fetched in time.
+// keys of one cannot be fetched in time; the last is none with [LazyStart] or with
+// Issuer.StaticJWKS.
 func NewVerifier(ctx context.Context, issuers []Issuer, opts ...VerifierOption) (*Verifier, error) {
 	cfg := newVerifierConfig(opts)
 	checked, err := checkIssuers(issuers)
@@ -54,14 +58,18 @@ func NewVerifier(ctx context.Context, issuers []Issuer, opts ...VerifierOption) 
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	v := &Verifier{issuers: make(map[string]*trustedIssuer, len(checked)), cfg: cfg}
+	if cfg.cacheEntries > 0 {
+		v.cache = newTokenCache(cfg.cacheEntries, cfg.cacheBytes)
+	}
 	var (
 		wg   sync.WaitGroup
 		errs = make([]error, len(checked))
 	)
 	for i, issuer := range checked {
 		trusted := &trustedIssuer{Issuer: issuer}
+		trusted.clients.Store(&issuer.Clients)
 		v.issuers[issuer.URL] = trusted
-		wg.Go(func() { trusted.keys, errs[i] = fetchKeys(ctx, issuer, &cfg) })
+		wg.Go(func() { trusted.keys, errs[i] = v.fetchKeys(ctx, trusted) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -95,26 +103,53 @@ func checkIssuers(issuers []Issuer) ([]Issuer, error) {
 	return checked, errors.Join(errs...)
 }
 
-func fetchKeys(ctx context.Context, issuer Issuer, cfg *verifierConfig) (*jwks.Set, error) {
-	set, err := jwks.New(ctx, jwks.Config{
-		URL:    issuer.JWKSURL,
-		Client: cfg.client,
-		Logger: cfg.logger.With("issuer", issuer.URL),
-	})
+func (v *Verifier) fetchKeys(ctx context.Context, issuer *trustedIssuer) (*jwks.Set, error) {
+	cfg := jwks.Config{
+		URL:     issuer.JWKSURL,
+		Static:  issuer.StaticJWKS,
+		Offline: issuer.Offline,
+		Lazy:    v.cfg.lazy,
+		Client:  v.cfg.client,
+		OnReady: func(ready bool) { v.readiness.set(issuer, ready) },
+		Logger:  v.cfg.logger.With("issuer", issuer.URL),
+	}
+	if f := v.cfg.onRotated; f != nil {
+		cfg.OnRotate = func(added, removed []string) { f(issuer.URL, added, removed) }
+	}
+	if f := v.cfg.onRejected; f != nil {
+		cfg.OnReject = func(err error) { f(issuer.URL, err) }
+	}
+	set, err := jwks.New(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("no keys of issuer %s: %w", issuer.URL, err)
 	}
 	return set, nil
 }
 
-// Ready reports whether the keys of every issuer are usable.
+// Ready reports whether any issuer has usable keys, so that some tokens can be
+// verified. [Verifier.Stats] tells it of each; [HealthServer] tells it to load balancers.
 func (v *Verifier) Ready() bool {
 	for _, i := range v.issuers {
-		if !i.keys.Ready() {
-			return false
+		if i.keys.Ready() {
+			return true
 		}
 	}
-	return true
+	return false
+}
+
+// SetClients changes which app clients of an issuer may come, at once: tokens that are
+// remembered are checked against the new set with their next call, those of open
+// streams with [RecheckStreams]. The issuer is named by its URL, exactly.
+func (v *Verifier) SetClients(issuerURL string, clients ClientSet) error {
+	issuer, ok := v.issuers[issuerURL]
+	if !ok {
+		return fmt.Errorf("serverauth: SetClients: %q is no issuer of this verifier", issuerURL)
+	}
+	if err := clients.check(); err != nil {
+		return fmt.Errorf("serverauth: SetClients: %w; nothing was changed", err)
+	}
+	issuer.clients.Store(&clients)
+	return nil
 }
 
 // Close stops fetching keys and waits until nothing runs any more. Stop the servers
@@ -131,72 +166,12 @@ func (v *Verifier) Close() error {
 
 // Verify checks a token and returns its principal. Every error is an [*Error].
 //
-// The cheap checks of claims come before the signature: they can only refuse, and
-// they spare the RSA operation and any fetch of keys. Nothing is believed before
-// the signature holds.
+// A token that passed every check is remembered (see [CacheLimits]), and then looked
+// up instead of verified, as long as its times, its key and its client are still good.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Principal, error) {
-	parsed, err := jose.Parse(token, v.cfg.maxTokenBytes)
-	if err != nil {
-		return nil, joseError(err)
-	}
-	claims := parsed.Claims()
-	issuer, refusal := v.issuer(claims)
+	who, _, refusal := v.verify(ctx, token)
 	if refusal != nil {
 		return nil, refusal
 	}
-	facts, refusal := checkClaims(claims, issuer, v.cfg.now(), &v.cfg)
-	if refusal != nil {
-		return nil, refusal
-	}
-	key, err := issuer.keys.Key(ctx, parsed.KeyID())
-	if err != nil {
-		return nil, keyError(ctx, issuer, parsed.KeyID(), err)
-	}
-	if err := parsed.Verify(key); err != nil {
-		return nil, joseError(err)
-	}
-	// From here on what the token says is true.
-	name, ok := issuer.Clients.allows(facts.clientID)
-	if !ok {
-		return nil, clientError(issuer, facts)
-	}
-	return &Principal{
-		clientID:   facts.clientID,
-		clientName: name,
-		issuer:     issuer.URL,
-		tokenID:    claims.TokenID.Value,
-		scopes:     splitScopes(claims.Scope.Value, issuer.ResourceServers),
-		issuedAt:   facts.issuedAt,
-		expiresAt:  facts.expiresAt,
-		claim:      claims.Lookup,
-	}, nil
-}
-
-// joseError passes the reason of the strict parser on.
-func joseError(err error) *Error {
-	if e, ok := errors.AsType[*jose.Error](err); ok {
-		return NewError(e.Reason, err)
-	}
-	return NewError(ReasonTokenInvalid, err)
-}
-
-func keyError(ctx context.Context, issuer *trustedIssuer, kid string, err error) *Error {
-	details := []detail{{"issuer", issuer.URL}, {"kid(unverified)", clip(kid)}}
-	if errors.Is(err, jwks.ErrUnknownKey) {
-		refusal := NewError(ReasonKeyNotFound, err)
-		refusal.details = details
-		return refusal
-	}
-	refusal := NewError(ReasonKeysUnavailable, err)
-	if ctx.Err() != nil { // the caller did not wait for the keys
-		refusal.code = status.FromContextError(ctx.Err()).Code()
-	}
-	refusal.details = details
-	return refusal
-}
-
-func clientError(issuer *trustedIssuer, facts claimFacts) *Error {
-	refusal := NewError(ReasonClientNotAllowed, nil)
-	refusal.details = []detail{{"issuer", issuer.URL}, {"client_id", clip(facts.clientID)}}
-	return refusal
+	return who.principal, nil
 }

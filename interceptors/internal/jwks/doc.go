@@ -11,8 +11,10 @@
 // lock, waits for nobody and causes no request, whatever the endpoint does.
 //
 //	EMPTY --ok--> FRESH --failure--> STALE --24 h without success--> DEAD
-//	                ^                  |                               |
-//	                +------- ok -------+---------------- ok -----------+
+//	  |             ^                  |  ^                            |
+//	  |             +------- ok -------+--|------------- ok -----------+
+//	  |                                   |
+//	  +---static keys, no success yet-----+      STATIC (offline: until Close)
 //
 // FRESH is renewed every 15 minutes +-10 %, or after the max-age of the answer if
 // that lies within 1 minute and 1 hour. A failure (no answer, a status other than
@@ -20,6 +22,20 @@
 // doubling to 5 minutes, with full jitter. Until a fetch succeeds the last good set
 // serves (STALE), for at most 24 hours of monotonic time; then nobody gets a key
 // (DEAD) until a fetch succeeds. A removed key is gone with the swap of the pointer.
+//
+// # How it starts
+//
+// [New] waits for the first success, and fails if its context ends before. That can
+// be had otherwise:
+//
+//   - Lazy: New returns at once. Until the first success the set is EMPTY: every kid
+//     is unavailable, and none causes a request beside those of the back-off.
+//   - Static: where New would fail, the keys of a given document serve (STALE), with
+//     Lazy from the start. They obey the rules of fetched keys, and their 24 hours
+//     begin with New. The first success replaces all of them. Those that it brings
+//     again keep what was verified with them if no key came or went.
+//   - Static and Offline: these keys serve until Close (STATIC). There is no goroutine
+//     and no request, they do not age, and any other kid is final.
 //
 // # The unknown kid
 //

@@ -26,7 +26,6 @@ const (
 // that sends requests.
 func (s *Set) run(ctx context.Context) {
 	defer close(s.done)
-	defer s.shut()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for failures := 0; ; {
@@ -69,6 +68,7 @@ func (s *Set) refresh(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	added, removed, first := s.publish(answer.set, f)
+	s.tell()
 	s.announce(ctx, answer.set, added, removed, first)
 	return jitter(answer.interval), nil
 }
@@ -97,15 +97,11 @@ func (s *Set) publish(set *jose.KeySet, f *flight) (added, removed []string, fir
 	s.swap(next)
 	s.fault = nil
 	s.disarm()
-	s.expiring.Add(1)
-	s.expiry = time.AfterFunc(maxStale, func() {
-		defer s.expiring.Done()
-		s.expire(next)
-	})
+	s.arm(next, maxStale)
 	if f != nil || s.flight.satisfiedBy(next) {
 		s.land(nil)
 	}
-	if first = old.fetchedAt.IsZero(); first {
+	if first = old.empty(); first {
 		close(s.loaded)
 	}
 	return added, removed, first
@@ -121,6 +117,9 @@ func (s *Set) failed(ctx context.Context, err error) {
 	s.mu.Lock()
 	s.fault = err
 	s.land(err)
+	if snap := s.current.Load(); snap.empty() { // then this failure is why
+		s.swap(snap.withoutLife(fmt.Errorf("%w: no fetch has succeeded yet: %w", ErrUnavailable, err)))
+	}
 	s.mu.Unlock()
 
 	if errors.Is(err, errRejected) {
@@ -158,12 +157,25 @@ func (s *Set) land(err error) {
 	s.flight = nil
 }
 
-// swap makes next the current snapshot and wakes those who wait for that; s.mu is held.
+// swap makes next the current snapshot, wakes those who wait for that, and notes what
+// OnReady has to be told; s.mu is held.
 func (s *Set) swap(next *snapshot) {
 	old := s.current.Swap(next)
 	if old.replaced != nil {
 		close(old.replaced)
 	}
+	if ready := next.dead == nil; ready != (old.dead == nil) {
+		s.changes = append(s.changes, ready)
+	}
+}
+
+// arm lets snap die after d, unless disarm comes first; s.mu is held.
+func (s *Set) arm(snap *snapshot, d time.Duration) {
+	s.expiring.Add(1)
+	s.expiry = time.AfterFunc(d, func() {
+		defer s.expiring.Done()
+		s.expire(snap)
+	})
 }
 
 // expire ends the life of snap if it is still the current one. It runs beside the
@@ -181,6 +193,7 @@ func (s *Set) expire(snap *snapshot) {
 	s.swap(snap.withoutLife(fmt.Errorf("%w: the keys are older than %v: %w", ErrUnavailable, maxStale, cause)))
 	s.mu.Unlock()
 	s.log.Error("jwks: keys too old, every call is refused until a fetch succeeds", slog.Any("error", cause))
+	s.tell()
 }
 
 // disarm stops the expiry, or leaves it to find that it comes too late; s.mu is held.
@@ -191,7 +204,8 @@ func (s *Set) disarm() {
 	s.expiry = nil
 }
 
-// shut takes the keys away and ends the flight, as the last act of run.
+// shut takes the keys away and ends the flight, after nobody fetches any more. To do
+// it again changes nothing.
 func (s *Set) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,11 +222,15 @@ func (s *Set) announce(ctx context.Context, set *jose.KeySet, added, removed []s
 	}
 	s.log.InfoContext(ctx, "jwks: new keys", slog.Any("added", added), slog.Any("removed", removed),
 		slog.Int("ignored", len(set.Ignored)))
-	for _, entry := range set.Ignored[:min(len(set.Ignored), maxIgnoredLines)] {
-		s.log.WarnContext(ctx, "jwks: entry ignored", slog.String("kid", entry.KeyID), slog.String("why", entry.Why))
-	}
+	s.logIgnored(ctx, set)
 	if s.cfg.OnRotate != nil && !first {
 		s.cfg.OnRotate(added, removed)
+	}
+}
+
+func (s *Set) logIgnored(ctx context.Context, set *jose.KeySet) {
+	for _, entry := range set.Ignored[:min(len(set.Ignored), maxIgnoredLines)] {
+		s.log.WarnContext(ctx, "jwks: entry ignored", slog.String("kid", entry.KeyID), slog.String("why", entry.Why))
 	}
 }
 

@@ -13,9 +13,12 @@ import (
 
 // snapshot is the state that readers see. It is immutable.
 type snapshot struct {
-	keys       map[string]*jose.Key
+	keys       map[string]*jose.Key // nil if there were never any
+	ignored    int                  // entries of the keys' document that are no keys
 	generation uint64
-	fetchedAt  time.Time // with its monotonic reading
+	// fetchedAt is when the last fetch succeeded, with its monotonic reading; zero if
+	// none did.
+	fetchedAt time.Time
 	// askedAt is when a fetch that an unknown kid caused last succeeded; zero if none did.
 	askedAt time.Time
 	// dead, if not nil, is what every reader gets instead of a key.
@@ -24,12 +27,19 @@ type snapshot struct {
 	replaced chan struct{}
 }
 
+// empty reports whether there were no keys so far, neither static nor fetched.
+func (p *snapshot) empty() bool { return p.keys == nil }
+
+// static reports whether the keys are the static ones.
+func (p *snapshot) static() bool { return !p.empty() && p.fetchedAt.IsZero() }
+
 // successor returns the snapshot that follows on a success: with the keys of set, or
-// with the same ones if set is nil (304). Keys that did not change keep their
+// with the same ones if set is nil (304). now is zero if set was not fetched. Keys that did not change keep their
 // pointers; the generation moves only if any did.
 func (p *snapshot) successor(set *jose.KeySet, now time.Time, asked bool) (next *snapshot, added, removed []string) {
 	next = &snapshot{
 		keys:       p.keys,
+		ignored:    p.ignored,
 		generation: p.generation,
 		fetchedAt:  now,
 		askedAt:    p.askedAt,
@@ -41,6 +51,7 @@ func (p *snapshot) successor(set *jose.KeySet, now time.Time, asked bool) (next 
 	if set == nil {
 		return next, nil, nil
 	}
+	next.ignored = len(set.Ignored)
 	keys := make(map[string]*jose.Key, len(set.Keys))
 	for _, k := range set.Keys {
 		old, ok := p.keys[k.ID()]

@@ -10,10 +10,15 @@ type State string
 
 // The states.
 const (
+	// StateEmpty: there were no keys so far; nobody gets one.
+	StateEmpty State = "EMPTY"
 	// StateFresh: the last fetch succeeded.
 	StateFresh State = "FRESH"
-	// StateStale: the last fetch failed; the last good keys serve.
+	// StateStale: the last fetch failed, and the last good keys serve; or none has
+	// succeeded yet, and the static keys do.
 	StateStale State = "STALE"
+	// StateStatic: the static keys serve, and nothing is ever fetched.
+	StateStatic State = "STATIC"
 	// StateDead: the keys are too old; nobody gets one.
 	StateDead State = "DEAD"
 	// StateClosed: Close was called.
@@ -27,8 +32,10 @@ type Stats struct {
 	Failures   uint64 // those that failed
 	Rejected   uint64 // failures by a document that was not acceptable
 	State      State
-	KeyAge     time.Duration // since the last success
+	KeyAge     time.Duration // since the last success, or since New if there was none
 	KeyIDs     []string      // sorted
+	Ignored    int           // entries of the keys' document that are not used
+	Static     bool          // the keys are those of Config.Static
 	Generation uint64
 	Waiters    int   // callers who wait for a fetch now
 	LastError  error // the last failure, nil if a success followed
@@ -39,14 +46,20 @@ func (s *Set) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	snap := s.current.Load()
+	since := snap.fetchedAt
+	if since.IsZero() {
+		since = s.born
+	}
 	return Stats{
 		Fetches:    s.fetches.Load(),
 		KidFetches: s.kidFetches.Load(),
 		Failures:   s.failures.Load(),
 		Rejected:   s.rejected.Load(),
 		State:      s.state(snap),
-		KeyAge:     time.Since(snap.fetchedAt),
+		KeyAge:     time.Since(since),
 		KeyIDs:     snap.keyIDs(),
+		Ignored:    snap.ignored,
+		Static:     snap.static(),
 		Generation: snap.generation,
 		Waiters:    s.waiters,
 		LastError:  s.fault,
@@ -58,9 +71,13 @@ func (s *Set) state(snap *snapshot) State {
 	switch {
 	case s.closed:
 		return StateClosed
+	case snap.empty():
+		return StateEmpty
 	case snap.dead != nil:
 		return StateDead
-	case s.fault != nil:
+	case s.cfg.Offline:
+		return StateStatic
+	case s.fault != nil || snap.static():
 		return StateStale
 	default:
 		return StateFresh

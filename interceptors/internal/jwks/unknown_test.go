@@ -314,7 +314,7 @@ func TestD22Monotonic(t *testing.T) {
 	s.mu.Lock()
 	kidFetchAt := s.kidFetchAt
 	s.mu.Unlock()
-	for name, at := range map[string]time.Time{"fetchedAt": snap.fetchedAt, "askedAt": snap.askedAt, "kidFetchAt": kidFetchAt} {
+	for name, at := range map[string]time.Time{"fetchedAt": snap.fetchedAt, "askedAt": snap.askedAt, "kidFetchAt": kidFetchAt, "born": s.born} {
 		if !strings.Contains(at.String(), " m=") {
 			t.Errorf("%s has no monotonic reading", name)
 		}

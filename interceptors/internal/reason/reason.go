@@ -71,6 +71,13 @@ const (
 	KeysUnavailable Reason = "KEYS_UNAVAILABLE"
 	// TransportInsecure: the call came in plaintext from another machine.
 	TransportInsecure Reason = "TRANSPORT_INSECURE"
+	// RevocationUnavailable: the server cannot find out whether the token is revoked.
+	RevocationUnavailable Reason = "REVOCATION_UNAVAILABLE"
+	// ForeignScope: the token carries scopes of another server, which takes only tokens
+	// made for it.
+	ForeignScope Reason = "FOREIGN_SCOPE"
+	// CallRefused: a check of the server's own, beyond scopes, refused the call.
+	CallRefused Reason = "CALL_REFUSED"
 )
 
 // Renewable reports whether another token may help. A client fetches anew on

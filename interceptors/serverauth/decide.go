@@ -1,0 +1,179 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/scopeauth/scopeauth/interceptors/policy"
+)
+
+// callContext is the context of a call together with what was decided about it.
+type callContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	auth   *Authorizer
+	method string
+	who    *verified // nil if nobody was verified: the method is public, or only reported on
+	cached bool
+	// early says that the tap handle decided, all but what may take time.
+	early bool
+	spent time.Duration // by the tap handle, if anybody wants to know
+	// cut ends the stream's context, if the tap handle made it one that can be ended.
+	cut context.CancelCauseFunc
+}
+
+// Value implements [context.Context].
+func (c *callContext) Value(key any) any {
+	if _, ok := key.(principalKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// noticed returns what the tap handle left for the interceptors of the same call.
+func (a *Authorizer) noticed(ctx context.Context, method string) *callContext {
+	if !a.tapped() {
+		return nil
+	}
+	c, ok := ctx.Value(principalKey{}).(*callContext)
+	if !ok || c.auth != a || c.method != method {
+		return nil
+	}
+	return c
+}
+
+// authorize decides about one call. On success the context carries the caller, or
+// none if the method is public. On refusal the error is an *Error.
+func (a *Authorizer) authorize(ctx context.Context, method string, req any) (context.Context, *callContext, error) {
+	var begin time.Time
+	if len(a.reporters) > 0 {
+		begin = time.Now()
+	}
+	rule, known := a.policy.Rule(method)
+	if rule.Kind() == policy.KindPublic {
+		call := &callContext{Context: ctx, auth: a, method: method} // hides whoever an interceptor before put there
+		a.allowed(ctx, call, begin)
+		return call, call, nil
+	}
+	// A stranger gets the same answer for a method without a rule as for any other that
+	// is registered. Of others gRPC itself says UNIMPLEMENTED, before any interceptor.
+	var refusal *Error
+	call := a.noticed(ctx, method)
+	if call == nil || !call.early {
+		var cut context.CancelCauseFunc
+		if call != nil {
+			cut = call.cut
+		}
+		call = &callContext{Context: ctx, auth: a, method: method, cut: cut}
+		refusal = a.decide(call, rule, known)
+		ctx = call
+	}
+	if refusal = a.consult(ctx, call, req, refusal); refusal == nil {
+		a.allowed(ctx, call, begin)
+		return ctx, call, nil
+	}
+	if a.waives(method, refusal) {
+		a.wouldDeny(ctx, call, refusal, begin)
+		return ctx, call, nil
+	}
+	a.denied(ctx, call, refusal, begin)
+	return nil, nil, a.refuse(ctx, method, refusal)
+}
+
+// decide is the part of a decision that reads the call's own context only. It leaves
+// the caller in call, if a caller was verified.
+func (a *Authorizer) decide(call *callContext, rule policy.Rule, known bool) *Error {
+	if !a.allowInsecure && !transportIsSafe(call.Context) {
+		return NewError(ReasonTransportInsecure, nil)
+	}
+	token, refusal := bearerToken(metadata.ValueFromIncomingContext(call.Context, a.metadataKey), a.maxTokenBytes)
+	if refusal != nil {
+		return refusal
+	}
+	if call.who, call.cached, refusal = a.authenticate(call.Context, token); refusal != nil {
+		return refusal
+	}
+	if refusal := a.barred(call.who, call.method); refusal != nil {
+		return refusal
+	}
+	return a.permit(rule, known, call.who.principal)
+}
+
+// authenticate asks the verifier, and trusts what one of the user's own says no
+// further than it must.
+func (a *Authorizer) authenticate(ctx context.Context, token string) (who *verified, cached bool, refusal *Error) {
+	if a.own != nil {
+		return a.own.verify(ctx, token)
+	}
+	if refusal := checkAlphabet(token); refusal != nil {
+		return nil, false, refusal
+	}
+	principal, err := a.verifier.Verify(ctx, token)
+	if err != nil {
+		return nil, false, verifierError(ctx, err)
+	}
+	if principal == nil || principal.clientID == "" {
+		return nil, false, NewError(ReasonTokenInvalid, errors.New("the TokenVerifier returned neither a principal with a client id nor an error"))
+	}
+	return untracked(principal), false, nil
+}
+
+// verifierError makes a refusal of whatever a TokenVerifier returned. What it does
+// not know is the token's fault, so that nothing passes.
+func verifierError(ctx context.Context, err error) *Error {
+	if refusal, ok := errors.AsType[*Error](err); ok && refusal != nil {
+		return refusal
+	}
+	// Nobody promised that the text of such an error does not quote the token.
+	cause := fmt.Errorf("the TokenVerifier failed with an error of the type %T", err)
+	if ctx.Err() != nil {
+		return contextError(ctx, ReasonKeysUnavailable, cause)
+	}
+	return NewError(ReasonTokenInvalid, cause)
+}
+
+// permit compares the rule with the verified caller.
+func (a *Authorizer) permit(rule policy.Rule, known bool, p *Principal) *Error {
+	switch {
+	case !known:
+		return provenError(ReasonMethodNotAllowed, p)
+	case rule.Kind() == policy.KindNone:
+		return provenError(ReasonMethodNotAnnotated, p)
+	case !rule.Permits(p.scopes):
+		refusal := provenError(ReasonInsufficientScope, p)
+		refusal.required = rule.Alternatives()
+		refusal.granted = p.Scopes()
+		return refusal
+	case a.ownScopes != nil:
+		return a.ownScopes.check(p)
+	default:
+		return nil
+	}
+}
+
+// refuse logs the refusal and adds the challenge of RFC 6750 section 3 to the
+// trailer. A trailer that cannot be set changes nothing about the refusal.
+func (a *Authorizer) refuse(ctx context.Context, fullMethod string, refusal *Error) *Error {
+	refusal = refusal.of(fullMethod)
+	a.log.refused(ctx, fullMethod, refusal)
+	if c := refusal.challenge(); c != "" {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("www-authenticate", c))
+	}
+	return refusal
+}
+
+// of returns the refusal with the method's name; a verifier may return one error for
+// many calls.
+func (e *Error) of(fullMethod string) *Error {
+	named := *e
+	named.method = fullMethod
+	return &named
+}

@@ -1,0 +1,93 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// MaxTokenBytes sets the longest token that is looked at. Default: 8192; at most
+// 30720, which fits into the headers that [Authorizer.ServerOptions] lets a call have.
+func MaxTokenBytes(n int) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) {
+		if n < 1 || n > maxTokenBytesLimit {
+			cfg.errs = append(cfg.errs, errors.New("MaxTokenBytes must be 1 to 30720"))
+			return
+		}
+		cfg.maxTokenBytes = n
+	})
+}
+
+// MaxTokenAge refuses tokens that were issued longer ago, whatever their exp says:
+// cached ones and those of open streams too. The clock skew is allowed for. Default:
+// no bound but exp; Cognito lets a token live for 24 hours at most.
+func MaxTokenAge(d time.Duration) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) {
+		if d <= 0 {
+			cfg.errs = append(cfg.errs, errors.New("MaxTokenAge must be more than 0: leave it out for tokens of any age"))
+			return
+		}
+		cfg.maxTokenAge = d
+	})
+}
+
+// ClockSkew sets by how much this machine's clock and the issuer's may differ when
+// times are checked. Default: 30 s; at most 5 min (RFC 7519 section 4.1.4 speaks of
+// a few minutes).
+func ClockSkew(d time.Duration) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) {
+		if d < 0 || d > maxClockSkew {
+			cfg.errs = append(cfg.errs, errors.New("ClockSkew must be 0 to 5 minutes"))
+			return
+		}
+		cfg.clockSkew = d
+	})
+}
+
+// CacheLimits bounds how many verified tokens are remembered, and how many bytes they
+// take (an estimate: two times the token and 1 KiB). Default: 10,000 tokens, 64 MiB.
+// When either is reached, the client with most tokens loses one of its own. Remembered
+// tokens stay in memory, as gRPC keeps them for a connection anyway.
+func CacheLimits(maxTokens int, maxBytes int64) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) {
+		if maxTokens < 1 || maxTokens > maxCacheEntries || maxBytes < 1 {
+			cfg.errs = append(cfg.errs, errors.New("CacheLimits must be 1 to 10000000 tokens and 1 byte at least; to have no cache use WithoutCache"))
+			return
+		}
+		cfg.cacheEntries, cfg.cacheBytes = maxTokens, maxBytes
+	})
+}
+
+// WithoutCache verifies each call's token anew, at some 30 µs of CPU a call.
+func WithoutCache() VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.cacheEntries = 0 })
+}
+
+// LazyStart lets [NewVerifier] and [ForUserPool] return before the keys are fetched.
+// Until they are, calls that need a token end UNAVAILABLE and [Verifier.Ready] is
+// false. Without it, keys that cannot be fetched are an error at start.
+func LazyStart() VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.lazy = true })
+}
+
+// OnKeysRotated is told when an issuer's keys changed, with the sorted key ids that
+// came and went; a key id whose key changed is in both. f must return soon.
+func OnKeysRotated(f func(issuer string, added, removed []string)) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.onRotated = f })
+}
+
+// OnKeysRejected is told when an issuer answered with a document that is not an
+// acceptable key set; the keys stay as they were. f must return soon.
+func OnKeysRejected(f func(issuer string, err error)) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.onRejected = f })
+}
+
+// WithHTTPClient fetches keys through the client's Transport, for a proxy or
+// private roots, and for tests. Deadlines, body limit and the refusal of redirects
+// stay those of this package.
+func WithHTTPClient(c *http.Client) VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.client = c })
+}

@@ -1,0 +1,171 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc/codes"
+)
+
+// Outcome is what was decided about a call.
+type Outcome string
+
+// The outcomes.
+const (
+	// OutcomeAllowed: the handler runs.
+	OutcomeAllowed Outcome = "allowed"
+	// OutcomeDenied: the call is refused, or the stream ended.
+	OutcomeDenied Outcome = "denied"
+	// OutcomeWouldDeny: the handler runs, because of [ReportOnly] alone.
+	OutcomeWouldDeny Outcome = "would_deny"
+)
+
+// Stage is where a decision was made.
+type Stage string
+
+// The stages.
+const (
+	// StageHeader: on the header frame, before the message was read. Only refusals are
+	// reported from there; see [RefuseBeforeDecoding].
+	StageHeader Stage = "header"
+	// StageCall: before the handler.
+	StageCall Stage = "call"
+	// StageStream: in an open stream, whose call was allowed before.
+	StageStream Stage = "stream"
+)
+
+// Decision is one decision, for metrics and audit. It holds no token.
+type Decision struct {
+	// Method is the full method. A stranger can have invented it if it was refused: use
+	// it as a metric label only if it is a method of the server.
+	Method  string
+	Outcome Outcome
+	Stage   Stage
+	Reason  Reason     // why it was, or would be, denied; else ""
+	Code    codes.Code // what the caller gets, or would get; else OK
+	// Issuer, ClientID and ClientName tell the caller. They are "" unless the token's
+	// signature has proven it. A client's id is a metric label of bounded cardinality only
+	// if the clients are named one by one.
+	Issuer, ClientID, ClientName string
+	// Cached says that the token was remembered from an earlier call.
+	Cached bool
+	// Latency is what the decision took, functions of the user's included; 0 for
+	// StageStream.
+	Latency time.Duration
+}
+
+// Reporter is told each decision. It is called on the path of the call, so it must be
+// fast, and safe for concurrent use; decisions of StageHeader are made on the
+// connection's reader, which it must not block.
+type Reporter interface {
+	Report(ctx context.Context, d Decision)
+}
+
+func (a *Authorizer) allowed(ctx context.Context, call *callContext, begin time.Time) {
+	if len(a.reporters) == 0 {
+		return
+	}
+	a.report(ctx, call, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, begin)
+}
+
+func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
+	stage := StageCall
+	if call.early {
+		stage = StageHeader
+	}
+	a.report(ctx, call, Decision{Outcome: OutcomeDenied, Stage: stage, Reason: refusal.reason, Code: refusal.Code()}, begin)
+}
+
+func (a *Authorizer) deniedStream(ctx context.Context, call *callContext, refusal *Error) {
+	a.report(ctx, call, Decision{Outcome: OutcomeDenied, Stage: StageStream, Reason: refusal.reason, Code: refusal.Code()}, time.Time{})
+}
+
+// wouldDeny reports a refusal that is waived. begin is zero in an open stream.
+func (a *Authorizer) wouldDeny(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
+	refusal = refusal.of(call.method)
+	a.log.waived(ctx, call.method, refusal)
+	stage := StageCall
+	if begin.IsZero() && len(a.reporters) > 0 {
+		stage = StageStream
+	}
+	a.report(ctx, call, Decision{Outcome: OutcomeWouldDeny, Stage: stage, Reason: refusal.reason, Code: refusal.Code()}, begin)
+}
+
+func (a *Authorizer) report(ctx context.Context, call *callContext, d Decision, begin time.Time) {
+	if len(a.reporters) == 0 {
+		return
+	}
+	d.Method = call.method
+	if call.who != nil {
+		p := call.who.principal
+		d.Issuer, d.ClientID, d.ClientName = p.issuer, p.clientID, p.clientName
+		d.Cached = call.cached
+	}
+	if !begin.IsZero() {
+		d.Latency = time.Since(begin) + call.spent
+	}
+	for _, r := range a.reporters {
+		r.Report(ctx, d)
+	}
+}
+
+// LogDecisions returns a [Reporter] that logs decisions: what was allowed at
+// [slog.LevelDebug], the rest at [slog.LevelInfo]. Of one outcome and reason there is
+// a line a second on average, after ten at once, and a line says how many were left
+// out. Refusals are logged with more detail without it, see [WithLogger].
+func LogDecisions(l *slog.Logger) Reporter {
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
+	}
+	return &decisionLog{logger: l, limit: newRateLimit[decisionKey](refusalsBurst)}
+}
+
+type decisionLog struct {
+	logger *slog.Logger
+	limit  *rateLimit[decisionKey]
+}
+
+// decisionKey is from closed sets, so a flood makes no more of them.
+type decisionKey struct {
+	outcome Outcome
+	reason  Reason
+}
+
+// Report implements [Reporter].
+func (l *decisionLog) Report(ctx context.Context, d Decision) {
+	level := slog.LevelInfo
+	if d.Outcome == OutcomeAllowed {
+		level = slog.LevelDebug
+	}
+	if !l.logger.Enabled(ctx, level) {
+		return
+	}
+	dropped, ok := l.limit.take(decisionKey{d.Outcome, d.Reason})
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", clip(d.Method)), slog.String("stage", string(d.Stage)), slog.String("code", d.Code.String()),
+		slog.Duration("latency", d.Latency), slog.Bool("cached", d.Cached),
+	}
+	for _, known := range []detail{
+		{"reason", string(d.Reason)}, {"issuer", d.Issuer}, {"client_id", clip(d.ClientID)}, {"client", d.ClientName},
+	} {
+		if known.value != "" {
+			attrs = append(attrs, slog.String(known.key, known.value))
+		}
+	}
+	if dropped > 0 {
+		attrs = append(attrs, slog.Int("same_not_logged", dropped))
+	}
+	write := func() { l.logger.LogAttrs(ctx, level, string(d.Outcome), attrs...) }
+	if d.Stage == StageHeader {
+		go write() // not on the connection's reader; there are few, see rateLimit
+		return
+	}
+	write()
+}

@@ -1,0 +1,76 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/scopeauth/scopeauth/interceptors/policy"
+)
+
+// ReportOnly lets calls pass that would be refused, and reports them as would_deny: to
+// find out who would be locked out before anybody is. what says which refusals and
+// which methods; its mandatory date is for people and for CI, see [policy.ReportOnly]:
+// nothing changes at run time when it passes.
+//
+// A call that passes without a valid token has no principal: [PrincipalFromContext]
+// finds nobody. Refused in any case is what is closed on purpose: a method without a
+// rule, a revoked token, a caller that the access file denies.
+func ReportOnly(what policy.ReportOnly) Option {
+	return optionFunc(func(cfg *config) {
+		if cfg.reportOnly != nil {
+			cfg.errs = append(cfg.errs, errors.New("ReportOnly is given twice: name all methods in one"))
+			return
+		}
+		cfg.reportOnly = &what
+	})
+}
+
+// waives reports whether a refusal is only reported.
+func (a *Authorizer) waives(method string, refusal *Error) bool {
+	if a.reportOnly == nil || refusal.firm || !a.reportOnly.Covers(method) {
+		return false
+	}
+	switch a.ruleKind(method) {
+	case policy.KindScopes, policy.KindAuthenticated:
+	default:
+		return false
+	}
+	if c := refusal.Code(); c == codes.Canceled || c == codes.DeadlineExceeded {
+		return false // the caller has gone
+	}
+	switch refusal.reason {
+	case ReasonTokenRevoked, ReasonRevocationUnavailable, ReasonMethodNotAnnotated, ReasonMethodNotAllowed:
+		return false
+	case ReasonInsufficientScope, ReasonForeignScope, ReasonCallRefused:
+		return a.reportOnly.Authorization
+	default:
+		return a.reportOnly.Authentication
+	}
+}
+
+func (a *Authorizer) ruleKind(method string) policy.Kind {
+	rule, _ := a.policy.Rule(method)
+	return rule.Kind()
+}
+
+// announceReportOnly says at start what is not enforced, and how long that may go on.
+func (a *Authorizer) announceReportOnly(cfg *config) {
+	r := a.reportOnly
+	if r == nil {
+		return
+	}
+	days := r.DaysLeft(time.Now())
+	methods := "all"
+	if len(r.Methods) > 0 {
+		methods = fmt.Sprint(r.Methods)
+	}
+	cfg.logger.Warn("scopeauth: refusals are only reported, calls pass",
+		"authentication", r.Authentication, "authorization", r.Authorization, "methods", methods,
+		"mandatory", r.Mandatory, "days_left", days)
+}

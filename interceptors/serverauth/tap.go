@@ -1,0 +1,173 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/tap"
+
+	"github.com/scopeauth/scopeauth/interceptors/policy"
+)
+
+// earlyRefusal answers calls on their header frame, before a byte of the message is
+// read. gRPC runs a tap handle on the connection's reader, under the transport's lock:
+// whatever happens here delays all calls of that connection. So there is no waiting, no
+// fetching of keys, no function of the user's that may do either, and no TokenVerifier
+// but our own.
+type earlyRefusal struct {
+	then []tap.ServerInHandle // the user's own
+	held deadlines
+}
+
+// tapped says whether the server needs a tap handle.
+func (a *Authorizer) tapped() bool { return a.early != nil || a.cutIdle }
+
+// onHeader is the tap handle. A call that it does not refuse goes on to the
+// interceptors, with the decision in its context if there was one.
+func (a *Authorizer) onHeader(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if a.early != nil {
+		var refusal *Error
+		if ctx, refusal = a.decideEarly(ctx, info); refusal != nil {
+			return ctx, refusal
+		}
+		for _, handle := range a.early.then {
+			var err error
+			if ctx, err = handle(ctx, info); err != nil {
+				return ctx, err
+			}
+		}
+	}
+	if a.cutIdle {
+		ctx = a.withCut(ctx, info.FullMethodName)
+	}
+	return ctx, nil
+}
+
+// decideEarly decides what can be decided at once. It refuses only what the
+// interceptors would refuse as well: undecided calls pass.
+func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.Context, *Error) {
+	rule, known := a.policy.Rule(info.FullMethodName)
+	if rule.Kind() == policy.KindPublic {
+		return ctx, nil
+	}
+	var begin time.Time
+	if len(a.reporters) > 0 {
+		begin = time.Now()
+	}
+	call := &callContext{Context: ctx, auth: a, method: info.FullMethodName}
+	undecided, refusal := a.decideAtOnce(call, info, rule, known)
+	if refusal != nil {
+		if a.waives(info.FullMethodName, refusal) || !a.early.held.hold(ctx) {
+			return ctx, nil // the interceptors decide
+		}
+		refusal = refusal.of(info.FullMethodName)
+		a.log.refusedEarly(ctx, info.FullMethodName, refusal)
+		call.early = true
+		a.denied(ctx, call, refusal, begin)
+		return ctx, refusal
+	}
+	if undecided {
+		return ctx, nil
+	}
+	call.early = true
+	if len(a.reporters) > 0 {
+		call.spent = time.Since(begin)
+	}
+	return call, nil
+}
+
+// decideAtOnce is [Authorizer.decide] without waiting. Of a caller whose token is good,
+// gRPC itself says UNIMPLEMENTED to a method that is not registered, and the
+// interceptors refuse one without a rule: such calls are undecided here.
+func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy.Rule, known bool) (undecided bool, refusal *Error) {
+	if !a.allowInsecure && !transportIsSafe(call.Context) {
+		return false, NewError(ReasonTransportInsecure, nil)
+	}
+	token, refusal := bearerToken(info.Header[a.metadataKey], a.maxTokenBytes)
+	if refusal != nil {
+		return false, refusal
+	}
+	if a.own == nil {
+		return true, checkAlphabet(token)
+	}
+	call.who, call.cached, undecided, refusal = a.own.verifyAtOnce(token)
+	if undecided || refusal != nil {
+		return undecided, refusal
+	}
+	if !known || rule.Kind() == policy.KindNone || !a.registered(call.method) {
+		return true, nil
+	}
+	if refusal := a.barred(call.who, call.method); refusal != nil {
+		return false, refusal
+	}
+	return false, a.permit(rule, known, call.who.principal)
+}
+
+// maxHeld bounds how many refusals at once may leave something behind: gRPC (as of
+// 1.85) does not end the context of a call that a tap handle refused, so about 400
+// bytes of each stay until the deadline that the caller chose.
+const maxHeld = 65_536
+
+// deadlines counts refused calls whose deadline has not passed. The zero value is empty.
+type deadlines struct {
+	mu    sync.Mutex
+	since time.Time    // what the entries count from, on the monotonic clock
+	left  durationHeap // the deadlines
+}
+
+// hold counts the call, and reports false if there are too many: then the interceptors
+// must refuse it, who leave nothing behind.
+func (d *deadlines) hold(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return true // what is left of it can be collected at once
+	}
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.since.IsZero() {
+		d.since = now
+	}
+	for len(d.left) > 0 && d.left[0] <= now.Sub(d.since) {
+		heap.Pop(&d.left)
+	}
+	if len(d.left) >= maxHeld {
+		return false
+	}
+	heap.Push(&d.left, deadline.Sub(d.since))
+	return true
+}
+
+func (d *deadlines) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.left)
+}
+
+// durationHeap has the shortest first.
+//
+//nolint:recvcheck // as container/heap has it
+type durationHeap []time.Duration
+
+func (h durationHeap) Len() int           { return len(h) }
+func (h durationHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h durationHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push implements [heap.Interface].
+func (h *durationHeap) Push(x any) {
+	d, _ := x.(time.Duration) // only durations are pushed
+	*h = append(*h, d)
+}
+
+// Pop implements [heap.Interface].
+func (h *durationHeap) Pop() any {
+	last := len(*h) - 1
+	d := (*h)[last]
+	*h = (*h)[:last]
+	return d
+}
