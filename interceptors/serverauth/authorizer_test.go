@@ -258,6 +258,7 @@ func TestAuthFunc(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(lis) }()
 	t.Cleanup(func() { srv.Stop(); <-done })
+	other := &lab{addr: lis.Addr().String(), tls: client}
 	for _, row := range []struct {
 		method string
 		token  string
@@ -275,7 +276,7 @@ func TestAuthFunc(t *testing.T) {
 		if row.token != "" {
 			headers = append(headers, bearer(row.token))
 		}
-		if got := exchange(t, lis.Addr().String(), client, row.method, headers, frame(nil)); got.code != row.code {
+		if got := other.call(t, row.method, headers...); got.code != row.code {
 			t.Errorf("%s: got %v %s, want %v", row.method, got.code, got.message, row.code)
 		}
 	}
@@ -346,8 +347,7 @@ func TestIssuerGrantsScopesOfItsResourceServersOnly(t *testing.T) {
 func TestHeadersAreBounded(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
-	_, err := tryExchange(l.addr, l.tls, whoAmI, []header{bearer(l.issuer.good()), {"x-pad", strings.Repeat("a", 40<<10)}}, frame(nil))
-	if err == nil || l.files.ran.Load() != 0 {
+	if _, err := l.tryCall(whoAmI, bearer(l.issuer.good()), header{"x-pad", strings.Repeat("a", 40<<10)}); err == nil || l.files.ran.Load() != 0 {
 		t.Errorf("40 KiB of headers: got %v, want the connection to end", err)
 	}
 }

@@ -22,12 +22,10 @@ type callContext struct {
 	auth   *Authorizer
 	method string
 	who    *verified // nil if nobody was verified: the method is public, or only reported on
-	cached bool
-	// early says that the tap handle decided, all but what may take time.
-	early bool
-	spent time.Duration // by the tap handle, if anybody wants to know
 	// cut ends the stream's context, if the tap handle made it one that can be ended.
-	cut context.CancelCauseFunc
+	cut    context.CancelCauseFunc
+	cached bool
+	early  bool // the tap handle decided, all but what may take time
 }
 
 // Value implements [context.Context].

@@ -57,21 +57,56 @@ type testIssuer struct {
 	server               *httptest.Server
 	fetches              atomic.Int64
 	down                 atomic.Bool
+	document             atomic.Pointer[string] // served instead of the two keys, if not nil
 }
 
 func newTestIssuer(t testing.TB) *testIssuer {
 	t.Helper()
-	keys := testKeys()
-	i := &testIssuer{access: keys[0], id: keys[1], stranger: keys[2]}
+	i := newMemoryIssuer()
 	i.server = httptest.NewTLSServer(http.HandlerFunc(i.serveKeys))
 	t.Cleanup(i.server.Close)
 	return i
+}
+
+// newMemoryIssuer has no server: its keys are served by a transport in memory.
+func newMemoryIssuer() *testIssuer {
+	keys := testKeys()
+	return &testIssuer{access: keys[0], id: keys[1], stranger: keys[2]}
+}
+
+// publish makes the issuer serve other keys, as pairs of key id and key.
+func (i *testIssuer) publish(entries ...any) {
+	list := []any{}
+	for n := 0; n < len(entries); n += 2 {
+		kid, _ := entries[n].(string)
+		key, _ := entries[n+1].(*rsa.PrivateKey)
+		list = append(list, jwk(kid, &key.PublicKey))
+	}
+	doc, err := json.Marshal(map[string]any{"keys": list})
+	if err != nil {
+		panic(err)
+	}
+	text := string(doc)
+	i.document.Store(&text)
+}
+
+// RoundTrip implements http.RoundTripper: a client of the keys without a network.
+func (i *testIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	i.serveKeys(w, r)
+	resp := w.Result()
+	resp.Request = r
+	return resp, nil
 }
 
 func (i *testIssuer) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	i.fetches.Add(1)
 	if i.down.Load() {
 		http.Error(w, "down", http.StatusServiceUnavailable)
+		return
+	}
+	if doc := i.document.Load(); doc != nil {
+		_, _ = io.WriteString(w, *doc)
 		return
 	}
 	doc, err := json.Marshal(map[string]any{"keys": []any{jwk(otherKeyID, &i.id.PublicKey), jwk(goodKeyID, &i.access.PublicKey)}})

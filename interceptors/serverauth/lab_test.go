@@ -11,14 +11,20 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/test/bufconn"
 
+	echov1 "github.com/scopeauth/scopeauth/gen/demo/echo/v1"
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
@@ -113,6 +119,8 @@ type lab struct {
 	log      *lockedBuffer
 	auth     *serverauth.Authorizer
 	verifier *serverauth.Verifier
+	memory   *bufconn.Listener // instead of addr
+	now      func() time.Time  // by which tokens are checked
 
 	mu   sync.Mutex
 	last error // what the interceptors returned last
@@ -155,23 +163,36 @@ type setup struct {
 	register func(*grpc.Server)
 	insecure bool
 	unsafe   bool // start without the check of the rules
+	memory   bool // no network, for tests in a synctest bubble: see bubble
 }
 
 func newLab(t testing.TB, s setup) *lab {
 	t.Helper()
-	l := &lab{issuer: newTestIssuer(t), files: &files{}, log: &lockedBuffer{}}
+	l := &lab{files: &files{}, log: &lockedBuffer{}, now: testNow}
+	if s.memory {
+		l.issuer = newMemoryIssuer()
+		begin := time.Now()
+		l.now = func() time.Time { return testNow().Add(time.Since(begin)) } // the bubble's time, in our era
+	} else {
+		l.issuer = newTestIssuer(t)
+	}
 	clients := serverauth.Clients(clientID)
 	if s.clients != nil {
 		clients = *s.clients
 	}
-	base := serverauth.Issuer{URL: issuerURL, JWKSURL: l.issuer.server.URL + "/keys", Clients: clients}
+	base := serverauth.Issuer{URL: issuerURL, JWKSURL: "https://keys.test/keys", Clients: clients}
+	keys := &http.Client{Transport: l.issuer}
+	if !s.memory {
+		base.JWKSURL = l.issuer.server.URL + "/keys"
+		keys = l.issuer.server.Client()
+	}
 	issuers := []serverauth.Issuer{base}
 	if s.issuers != nil {
 		issuers = s.issuers(base)
 	}
 	logger := serverauth.WithLogger(slog.New(slog.NewTextHandler(l.log, nil)))
 	v, err := serverauth.NewVerifier(t.Context(), issuers, append([]serverauth.VerifierOption{
-		serverauth.WithHTTPClient(l.issuer.server.Client()), serverauth.WithClock(testNow), logger,
+		serverauth.WithHTTPClient(keys), serverauth.WithClock(l.now), logger,
 	}, s.verifier...)...)
 	if err != nil {
 		t.Fatalf("NewVerifier: %v", err)
@@ -191,6 +212,11 @@ func newLab(t testing.TB, s setup) *lab {
 	if l.auth, err = serverauth.New(v, p, append([]serverauth.Option{logger}, s.options...)...); err != nil {
 		t.Fatalf("New: %v", err)
 	}
+	t.Cleanup(func() {
+		if err := l.auth.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
 	l.serve(t, s)
 	return l
 }
@@ -208,10 +234,17 @@ func (l *lab) serve(t testing.TB, s setup) {
 	srv := grpc.NewServer(append(options, s.server...)...)
 	filesv1.RegisterFileReadServiceServer(srv, l.files)
 	filesv1.RegisterFileWriteServiceServer(srv, l.files)
+	echov1.RegisterEchoServiceServer(srv, echo{})
 	if s.register != nil {
 		s.register(srv)
 	}
-	lis := listen(t)
+	if s.memory {
+		l.memory = bufconn.Listen(1 << 20)
+	}
+	var lis net.Listener = l.memory
+	if !s.memory {
+		lis = listen(t)
+	}
 	l.addr = lis.Addr().String()
 	done := make(chan error, 1)
 	go func() {
@@ -227,6 +260,66 @@ func (l *lab) serve(t testing.TB, s setup) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
+}
+
+// bubble runs f in fake time. A lab in it must be a memory one. What a lab needs from
+// outside is made before.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	testKeys()
+	tlsPair()
+	synctest.Test(t, f)
+}
+
+// echo is the service with one method of each kind of call.
+type echo struct {
+	echov1.UnimplementedEchoServiceServer
+}
+
+func (echo) Echo(_ context.Context, r *echov1.EchoRequest) (*echov1.EchoResponse, error) {
+	return &echov1.EchoResponse{Payload: r.GetPayload()}, nil
+}
+
+// Repeat sends a message each second of fake time, if asked to go on until the end.
+func (echo) Repeat(r *echov1.RepeatRequest, s grpc.ServerStreamingServer[echov1.RepeatResponse]) error {
+	for n := int64(0); n < r.GetTimes() || r.GetTimes() == 0; n++ {
+		if err := s.Send(&echov1.RepeatResponse{Payload: r.GetPayload()}); err != nil {
+			return err
+		}
+		if r.GetTimes() > 0 {
+			continue
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-s.Context().Done():
+			return s.Context().Err()
+		}
+	}
+	return nil
+}
+
+func (echo) Count(s grpc.ClientStreamingServer[echov1.CountRequest, echov1.CountResponse]) error {
+	for n := int64(0); ; n++ {
+		if _, err := s.Recv(); errors.Is(err, io.EOF) {
+			return s.SendAndClose(&echov1.CountResponse{Count: n})
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+func (echo) Chat(s grpc.BidiStreamingServer[echov1.ChatRequest, echov1.ChatResponse]) error {
+	for {
+		r, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := s.Send(&echov1.ChatResponse{Payload: r.GetPayload()}); err != nil {
+			return err
+		}
+	}
 }
 
 var tlsPair = sync.OnceValue(func() [2]*tls.Config {
@@ -249,7 +342,26 @@ func tlsConfigs(t testing.TB) (server, client *tls.Config) {
 // call sends one unary call, or one message of a stream, over raw HTTP/2.
 func (l *lab) call(t testing.TB, fullMethod string, extra ...header) answer {
 	t.Helper()
-	return exchange(t, l.addr, l.tls, fullMethod, extra, frame(nil))
+	got, err := l.tryCall(fullMethod, extra...)
+	if err != nil {
+		t.Fatalf("raw HTTP/2 call of %s: %v", fullMethod, err)
+	}
+	return got
+}
+
+// tryCall is call for what may end the connection.
+func (l *lab) tryCall(fullMethod string, extra ...header) (answer, error) {
+	c, err := l.tryDial()
+	if err != nil {
+		return answer{}, err
+	}
+	defer c.close()
+	if err := c.writeHeaders(fullMethod, extra); err != nil {
+		return answer{}, err
+	}
+	// The server may have answered and gone: its answer counts, not what it did not take.
+	_ = c.framer.WriteData(1, true, frame(nil))
+	return c.tryFinish()
 }
 
 // bearer is the usual header.

@@ -40,52 +40,122 @@ type answer struct {
 	trailer   string // every field of it, to search in
 	keys      []string
 	messages  int // DATA frames with content
+	ended     bool
 }
 
-// exchange opens a connection, sends one call with the extra headers and reads the
-// answer to its end.
-func exchange(t testing.TB, addr string, tlsConfig *tls.Config, fullMethod string, extra []header, body []byte) answer {
+// rawCall is one call on a connection of its own, written frame by frame.
+type rawCall struct {
+	conn    net.Conn
+	framer  *http2.Framer
+	addr    string
+	pending answer
+}
+
+// dial opens a connection to the lab's server, over TLS unless it has none.
+func (l *lab) dial(t testing.TB) *rawCall {
 	t.Helper()
-	got, err := tryExchange(addr, tlsConfig, fullMethod, extra, body)
+	c, err := l.tryDial()
 	if err != nil {
+		t.Fatalf("raw HTTP/2 connection: %v", err)
+	}
+	return c
+}
+
+func (l *lab) tryDial() (*rawCall, error) {
+	var (
+		conn net.Conn
+		err  error
+	)
+	if l.memory != nil {
+		conn, err = l.memory.Dial()
+	} else {
+		conn, err = net.Dial("tcp", l.addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if l.memory == nil { // in a bubble a test that hangs fails by itself
+		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			return nil, err
+		}
+	}
+	if l.tls != nil {
+		config := l.tls.Clone()
+		config.NextProtos = []string{"h2"}
+		conn = tls.Client(conn, config)
+	}
+	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
+		return nil, err
+	}
+	c := &rawCall{conn: conn, framer: http2.NewFramer(conn, conn), addr: l.addr}
+	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	return c, c.framer.WriteSettings()
+}
+
+func (c *rawCall) close() { _ = c.conn.Close() }
+
+// open sends the call's header frame, with the extra headers.
+func (c *rawCall) open(t testing.TB, fullMethod string, extra ...header) {
+	t.Helper()
+	if err := c.writeHeaders(fullMethod, extra); err != nil {
 		t.Fatalf("raw HTTP/2 call of %s: %v", fullMethod, err)
+	}
+}
+
+// send sends one message.
+func (c *rawCall) send(t testing.TB, message []byte) {
+	t.Helper()
+	if err := c.framer.WriteData(1, false, frame(message)); err != nil {
+		t.Fatalf("raw HTTP/2 message: %v", err)
+	}
+}
+
+// closeSend ends the client's side of the call.
+func (c *rawCall) closeSend(t testing.TB) {
+	t.Helper()
+	if err := c.framer.WriteData(1, true, nil); err != nil {
+		t.Fatalf("raw HTTP/2 end of the stream: %v", err)
+	}
+}
+
+// recv waits for one message, and reports false if the call ended instead: then finish
+// tells how.
+func (c *rawCall) recv(t testing.TB) bool {
+	t.Helper()
+	before := c.pending.messages
+	ended, err := c.read(func() bool { return c.pending.messages > before })
+	if err != nil {
+		t.Fatalf("raw HTTP/2 answer: %v", err)
+	}
+	return !ended
+}
+
+// finish reads the answer to its end.
+func (c *rawCall) finish(t testing.TB) answer {
+	t.Helper()
+	got, err := c.tryFinish()
+	if err != nil {
+		t.Fatalf("raw HTTP/2 answer: %v", err)
 	}
 	return got
 }
 
-func tryExchange(addr string, tlsConfig *tls.Config, fullMethod string, extra []header, body []byte) (answer, error) {
-	tlsConfig = tlsConfig.Clone()
-	tlsConfig.NextProtos = []string{"h2"}
-	conn, err := tls.Dial("tcp", addr, tlsConfig)
-	if err != nil {
-		return answer{}, err
+func (c *rawCall) tryFinish() (answer, error) {
+	if c.pending.ended {
+		return c.pending, nil
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		return answer{}, err
-	}
-	if _, err := conn.Write([]byte(http2.ClientPreface)); err != nil {
-		return answer{}, err
-	}
-	framer := http2.NewFramer(conn, conn)
-	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	if err := framer.WriteSettings(); err != nil {
-		return answer{}, err
-	}
-	if err := writeCall(framer, addr, fullMethod, extra, body); err != nil {
-		return answer{}, err
-	}
-	return readAnswer(framer)
+	_, err := c.read(func() bool { return false })
+	return c.pending, err
 }
 
-func writeCall(framer *http2.Framer, addr, fullMethod string, extra []header, body []byte) error {
+func (c *rawCall) writeHeaders(fullMethod string, extra []header) error {
 	var block strings.Builder
 	enc := hpack.NewEncoder(&block)
 	for _, h := range append([]header{
 		{":method", "POST"},
 		{":scheme", "https"},
 		{":path", fullMethod},
-		{":authority", addr},
+		{":authority", c.addr},
 		{"content-type", "application/grpc"},
 		{"te", "trailers"},
 	}, extra...) {
@@ -97,53 +167,58 @@ func writeCall(framer *http2.Framer, addr, fullMethod string, extra []header, bo
 	rest := []byte(block.String())
 	part := rest[:min(maxFrame, len(rest))]
 	rest = rest[len(part):]
-	if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: part, EndHeaders: len(rest) == 0}); err != nil {
+	if err := c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: part, EndHeaders: len(rest) == 0}); err != nil {
 		return err
 	}
 	for len(rest) > 0 {
 		part = rest[:min(maxFrame, len(rest))]
 		rest = rest[len(part):]
-		if err := framer.WriteContinuation(1, len(rest) == 0, part); err != nil {
+		if err := c.framer.WriteContinuation(1, len(rest) == 0, part); err != nil {
 			return err
 		}
 	}
-	return framer.WriteData(1, true, body)
+	return nil
 }
 
-func readAnswer(framer *http2.Framer) (answer, error) {
-	var got answer
-	for {
-		f, err := framer.ReadFrame()
+// read handles frames until enough says so, or the call has ended.
+func (c *rawCall) read(enough func() bool) (ended bool, err error) {
+	for !enough() {
+		f, err := c.framer.ReadFrame()
 		if err != nil {
-			return got, err
+			return false, err
 		}
 		switch f := f.(type) {
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
-				if err := framer.WriteSettingsAck(); err != nil {
-					return got, err
+				if err := c.framer.WriteSettingsAck(); err != nil {
+					return false, err
 				}
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {
-				if err := framer.WritePing(true, f.Data); err != nil {
-					return got, err
+				if err := c.framer.WritePing(true, f.Data); err != nil {
+					return false, err
 				}
 			}
 		case *http2.DataFrame:
 			if len(f.Data()) > 0 {
-				got.messages++
+				c.pending.messages++
 			}
 		case *http2.RSTStreamFrame:
-			return got, fmt.Errorf("the stream was reset: %v", f.ErrCode)
+			if c.pending.ended {
+				return true, nil
+			}
+			return false, fmt.Errorf("the stream was reset: %v", f.ErrCode)
 		case *http2.GoAwayFrame:
-			return got, fmt.Errorf("the connection is closing: %v", f.ErrCode)
+			return false, fmt.Errorf("the connection is closing: %v", f.ErrCode)
 		case *http2.MetaHeadersFrame:
 			if f.StreamEnded() {
-				return got, got.readTrailer(f)
+				c.pending.ended = true
+				return true, c.pending.readTrailer(f)
 			}
 		}
 	}
+	return false, nil
 }
 
 func (a *answer) readTrailer(f *http2.MetaHeadersFrame) error {

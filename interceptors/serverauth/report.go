@@ -53,8 +53,8 @@ type Decision struct {
 	Issuer, ClientID, ClientName string
 	// Cached says that the token was remembered from an earlier call.
 	Cached bool
-	// Latency is what the decision took, functions of the user's included; 0 for
-	// StageStream.
+	// Latency is what the decision took at that stage, functions of the user's included;
+	// 0 for StageStream.
 	Latency time.Duration
 }
 
@@ -106,7 +106,7 @@ func (a *Authorizer) report(ctx context.Context, call *callContext, d Decision, 
 		d.Cached = call.cached
 	}
 	if !begin.IsZero() {
-		d.Latency = time.Since(begin) + call.spent
+		d.Latency = time.Since(begin)
 	}
 	for _, r := range a.reporters {
 		r.Report(ctx, d)

@@ -75,9 +75,6 @@ func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.C
 		return ctx, nil
 	}
 	call.early = true
-	if len(a.reporters) > 0 {
-		call.spent = time.Since(begin)
-	}
 	return call, nil
 }
 

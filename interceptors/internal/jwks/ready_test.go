@@ -369,7 +369,7 @@ func TestCloseRacesOnReady(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for round := range 60 {
+			for round := range 30 {
 				synctest.Test(t, func(t *testing.T) {
 					w := &witness{t: t}
 					cfg := Config{Lazy: true, OnReady: w.hook}
