@@ -41,8 +41,9 @@ tools: ## Build the pinned tools of .ci/tools/go.mod into .tmp/bin
 	@cd .ci/tools && GOBIN=$(BIN) go install tool
 
 .PHONY: generate
-generate: tools ## Regenerate gen/ from proto/
+generate: tools ## Regenerate gen/, and what tests need, from proto/
 	@$(BIN)/buf generate
+	@$(BIN)/buf generate --template interceptors/internal/interop/buf.gen.yaml --path proto/demo/echo
 
 .PHONY: lint
 lint: tools ## Lint the Go code of every module and the .proto files

@@ -62,10 +62,16 @@ func (b *burst) finish(k burstKey, c *check) {
 	close(c.done)
 }
 
-// wait returns the check's result, or the end of ctx.
+// wait returns the check's result, or the end of ctx. Who may come was looked up while
+// the check ran; a caller that joined after it was changed is judged by what it is now.
 func (c *check) wait(ctx context.Context) (*verified, *Error) {
 	select {
 	case <-c.done:
+		if c.result != nil {
+			if refusal := c.result.disowned(); refusal != nil {
+				return nil, refusal
+			}
+		}
 		return c.result, c.refusal
 	case <-ctx.Done():
 		return nil, contextError(ctx, ReasonKeysUnavailable, ctx.Err())

@@ -157,7 +157,7 @@ func (c *tokenCache) put(e *verified, now time.Time) {
 		}
 	}
 	for c.entries+1 > c.maxEntries || c.bytes+e.size > c.maxBytes {
-		c.evict()
+		c.evict(clientKey{e.issuer, e.principal.clientID})
 	}
 	c.insert(e)
 }
@@ -242,10 +242,14 @@ func (s *share) unlink(e *verified) {
 // secondChances bounds how many used entries one eviction passes over.
 const secondChances = 16
 
-// evict takes an entry from the client that has most: the oldest that was not used
-// since the last eviction came by.
-func (c *tokenCache) evict() {
+// evict takes an entry from the client that has most, which is the one that wants
+// another if several have as many: so nobody loses an entry to a client that has as
+// many as itself. It is the oldest that was not used since the last eviction came by.
+func (c *tokenCache) evict(wants clientKey) {
 	s := c.byCount[0]
+	if own := c.shares[wants]; own != nil && own.entries == s.entries {
+		s = own
+	}
 	victim := s.oldest
 	for range min(secondChances, s.entries) {
 		if !victim.used.Swap(false) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"google.golang.org/grpc"
@@ -158,11 +159,12 @@ func (a *Authorizer) permit(rule policy.Rule, known bool, p *Principal) *Error {
 }
 
 // refuse logs the refusal and adds the challenge of RFC 6750 section 3 to the
-// trailer. A trailer that cannot be set changes nothing about the refusal.
+// trailer. A trailer that cannot be set changes nothing about the refusal; net/http,
+// behind [grpc.Server.ServeHTTP], takes none of this name and would log a line for it.
 func (a *Authorizer) refuse(ctx context.Context, fullMethod string, refusal *Error) *Error {
 	refusal = refusal.of(fullMethod)
 	a.log.refused(ctx, fullMethod, refusal)
-	if c := refusal.challenge(); c != "" {
+	if c := refusal.challenge(); c != "" && ctx.Value(http.ServerContextKey) == nil {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("www-authenticate", c))
 	}
 	return refusal

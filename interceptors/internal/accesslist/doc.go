@@ -28,8 +28,8 @@
 //     tokens with these jti claims.
 //
 // A client that an allow entry names may call only the methods of its allow entries;
-// all others may call what they like. An allow entry has clients and methods. Deny
-// wins over allow.
+// the list restricts no others. An allow entry has clients and methods. Deny wins over
+// allow. Both lists may be empty or absent.
 //
 // An entry with clients may have an issuer and is then about the clients of that
 // issuer; without one it is about the clients of every issuer. A deny entry may have
@@ -37,8 +37,8 @@
 // method of a service, "pkg.Svc". Nothing is a pattern.
 //
 // The file is read strictly: a member that is unknown or comes twice, a value of the
-// wrong type, null, an empty list, a blank string, a method that the server does not
-// have, or bytes behind the end make it refused as a whole, since what is not
+// wrong type, null, an empty list in an entry, a blank string, a method that the server
+// does not have, or bytes behind the end make it refused as a whole, since what is not
 // understood could be the entry that matters. The error names the place, such as
 // deny[2].clients[0]. A file has at most [MaxBytes] bytes, and its entries name at
 // most [MaxPairs] pairs of a client and a method.

@@ -96,8 +96,8 @@ func checkIssuer(issuer string) string {
 }
 
 func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+	addr, _ := netip.ParseAddr(host) // no address is no loopback address
+	return host == "localhost" || addr.IsLoopback()
 }
 
 // methodName is the form of a full method, or of a service's full name.

@@ -85,24 +85,21 @@ func Open(path string, cfg Config) (*List, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	ctx, stop := context.WithCancel(context.Background())
 	l := &List{
 		source:   source{path: path},
 		onChange: cfg.OnChange,
 		known:    cfg.KnownMethod,
 		log:      log.With(slog.String("access_list", path)),
-		stop:     stop,
 		done:     make(chan struct{}),
 	}
-	ticker := time.NewTicker(interval) // before the read, so that the first interval counts from it
-	next, err := l.reload()
+	first, err := l.reload()
 	if err != nil {
-		ticker.Stop()
-		stop()
 		return nil, err
 	}
-	l.publish(ctx, next)
-	go l.run(ctx, ticker)
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.publish(ctx, first)
+	go l.run(ctx, time.NewTicker(interval))
 	return l, nil
 }
 
@@ -159,7 +156,8 @@ func (l *List) Close() error {
 		return nil
 	}
 	l.stop()
-	<-l.done
+	<-l.done // nobody publishes from here on
+	l.current.Store(nil)
 	return nil
 }
 

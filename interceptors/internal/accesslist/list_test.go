@@ -303,6 +303,22 @@ func TestSizeLimit(t *testing.T) {
 	newFile(t, deniesID+strings.Repeat(" ", MaxBytes+1-len(deniesID))).refuses("it is larger than 1048576 bytes: deny clients rather than tokens")
 }
 
+// TestBoundedRead: what is too large is not read to its end.
+func TestBoundedRead(t *testing.T) {
+	t.Parallel()
+	f := newFile(t, "")
+	if err := os.Truncate(f.path, 64*MaxBytes); err != nil { // a hole, which takes no space
+		t.Fatal(err)
+	}
+	s := source{path: f.path}
+	if _, err := s.read(); !errors.Is(err, errTooLarge) {
+		t.Errorf("got %v, want that it is too large", err)
+	}
+	if n := s.buffer.Cap(); n > 8*MaxBytes {
+		t.Errorf("got %d bytes of memory, want a read that ends behind %d", n, MaxBytes)
+	}
+}
+
 // TestClose: it waits for a hook that runs, can be called often, and leaves nothing
 // permitted.
 func TestClose(t *testing.T) {

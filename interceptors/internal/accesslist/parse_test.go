@@ -22,7 +22,7 @@ var refusedFiles = map[string]string{
 	"\ufeff" + empty:         "line 1, column 1: invalid character",
 	"{\n\"d\xff\": 1}":       "line 2, column 3: not UTF-8: save the file in that encoding",
 	"{\"\ufffdx\": \"\xc3(":  "line 1, column 11: not UTF-8",
-	strings.Repeat("[", 1e5): "exceeded max depth",
+	strings.Repeat("[", 1e5): "line 1, column 10001: invalid character '[' exceeded max depth",
 	`null`:                   "the file: got null: write an object with allow, deny",
 	`[]`:                     "the file: got a list: write an object",
 
@@ -72,12 +72,13 @@ var refusedFiles = map[string]string{
 	`{"deny": [{"methods": ["p.S"], "issuer": "https://i.test/p"}]}`: "deny[0].issuer: without clients",
 
 	// Identifiers that no token has.
-	`{"deny": [{"clients": ["id1 "]}]}`:             "deny[0].clients[0]: spaces around it: write it without",
-	`{"deny": [{"clients": ["\tid1"]}]}`:            "deny[0].clients[0]: spaces around it",
-	`{"deny": [{"clients": ["id\u200b1"]}]}`:        "deny[0].clients[0]: holds a character that is not printable: type it anew",
-	`{"deny": [{"clients": ["id\ud800"]}]}`:         "deny[0].clients[0]: holds a character that is not printable",
-	`{"deny": [{"token_ids": ["a\u0000"]}]}`:        "deny[0].token_ids[0]: holds a character that is not printable",
-	`{"deny": [{"token_ids": ["eyJh.eyJi.c2ln"]}]}`: "deny[0].token_ids[0]: this is a token: write its jti claim",
+	`{"allow": [{"clients": ["id1 "], "methods": ["p.S"]}]}`: "allow[0].clients[0]: spaces around it",
+	`{"deny": [{"clients": ["id1 "]}]}`:                      "deny[0].clients[0]: spaces around it: write it without",
+	`{"deny": [{"clients": ["\tid1"]}]}`:                     "deny[0].clients[0]: spaces around it",
+	`{"deny": [{"clients": ["id\u200b1"]}]}`:                 "deny[0].clients[0]: holds a character that is not printable: type it anew",
+	`{"deny": [{"clients": ["id\ud800"]}]}`:                  "deny[0].clients[0]: holds a character that is not printable",
+	`{"deny": [{"token_ids": ["a\u0000"]}]}`:                 "deny[0].token_ids[0]: holds a character that is not printable",
+	`{"deny": [{"token_ids": ["eyJh.eyJi.c2ln"]}]}`:          "deny[0].token_ids[0]: this is a token: write its jti claim",
 }
 
 func TestRefusedFiles(t *testing.T) {
@@ -86,7 +87,8 @@ func TestRefusedFiles(t *testing.T) {
 		t.Run(fmt.Sprintf("%.80s", content), func(t *testing.T) {
 			t.Parallel()
 			wantRefused(t, content, want)
-			newFile(t, content).refuses(want)
+			f := newFile(t, content)
+			f.refuses("accesslist: " + f.path + ": " + want)
 		})
 	}
 }

@@ -14,7 +14,6 @@ import (
 // run reads the file at each tick until ctx ends. It is the only goroutine of a List.
 func (l *List) run(ctx context.Context, ticker *time.Ticker) {
 	defer close(l.done)
-	defer l.current.Store(nil)
 	defer ticker.Stop()
 	for {
 		select {

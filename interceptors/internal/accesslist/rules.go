@@ -76,8 +76,9 @@ func (r *rules) deny(e *entry) {
 		caller := r.caller(id, e.issuer)
 		if e.methods == nil {
 			caller.everything = from
+		} else {
+			caller.denied = caller.denied.with(e.methods, from)
 		}
-		caller.denied = caller.denied.with(e.methods, from)
 	}
 }
 
@@ -111,9 +112,9 @@ func (r *rules) caller(id, issuer string) *callerRules {
 	return client.byIssuer[issuer]
 }
 
-// with adds to the set, and makes one of nil if there is something to add.
+// with adds to the set, and makes one of nil.
 func (s methodSet) with(names []string, from *origin) methodSet {
-	if s == nil && len(names) > 0 {
+	if s == nil {
 		s = make(methodSet, len(names))
 	}
 	for _, name := range names {

@@ -16,12 +16,14 @@ const everyKind = `{
     {"clients": ["narrow1"], "issuer": "https://issuer.test/pool1", "methods": ["demo.files.v1.FileWriteService"]},
     {"methods": ["/acme.v1.Admin/Purge", "acme.v1.Old"], "reason": "incident"},
     {"token_ids": ["stolen"], "reason": "seen in a log"},
-    {"clients": ["reader"], "issuer": "https://issuer.test/pool2"}
+    {"clients": ["reader"], "issuer": "https://issuer.test/pool2"},
+    {"clients": ["narrow1"], "issuer": "https://issuer.test/pool1", "methods": ["/acme.v1.Admin/List"]}
   ],
   "allow": [
     {"clients": ["reader", "out"], "methods": ["demo.files.v1.FileReadService", "acme.v1.Old"]},
     {"clients": ["reader"], "issuer": "https://issuer.test/pool1", "methods": ["/demo.files.v1.FileWriteService/WriteFile", "/demo.files.v1.FileWriteService/DeleteFile"]},
-    {"clients": ["writer1"], "issuer": "https://issuer.test/pool1", "methods": ["/demo.files.v1.FileWriteService/WriteFile"]}
+    {"clients": ["writer1"], "issuer": "https://issuer.test/pool1", "methods": ["/demo.files.v1.FileWriteService/WriteFile"]},
+    {"clients": ["reader"], "methods": ["acme.v1.Other"]}
   ]
 }`
 
@@ -46,6 +48,7 @@ func TestDecide(t *testing.T) {
 		{"a denied method", issuer2, "narrow", deleteMethod, method("deny[2]", "no deletes")},
 		{"the method beside it", issuer2, "narrow", writeMethod, ok},
 		{"a denied service", issuer1, "narrow1", writeMethod, method("deny[3]", "")},
+		{"a method of a second entry", issuer1, "narrow1", "/acme.v1.Admin/List", method("deny[7]", "")},
 		{"the service beside it", issuer1, "narrow1", readMethod, ok},
 		{"a service denied to the namesake", issuer2, "narrow1", writeMethod, ok},
 		{"a service with the denied one's name in front", issuer1, "narrow1", "/demo.files.v1.FileWriteService2/M", ok},
@@ -54,6 +57,7 @@ func TestDecide(t *testing.T) {
 		{"a service closed to all", issuer2, "other", "/acme.v1.Old/Any", method("deny[4]", "incident")},
 		{"a closed service wins over allow", issuer1, "reader", "/acme.v1.Old/Any", method("deny[4]", "incident")},
 		{"an allowed service", issuer1, "reader", readMethod, ok},
+		{"a service of a second allow entry", issuer1, "reader", "/acme.v1.Other/M", ok},
 		{"an allowed method of this issuer", issuer1, "reader", writeMethod, ok},
 		{"an allowed method that is denied", issuer1, "reader", deleteMethod, method("deny[2]", "no deletes")},
 		{"a method in no allow entry", issuer1, "reader", "/acme.v1.Admin/List", method("allow[0]", "")},
