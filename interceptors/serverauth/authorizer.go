@@ -68,7 +68,7 @@ func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts
 		}
 	}
 	// The rules are checked before the network is asked.
-	a, err := newAuthorizer(p, cfg) //nolint:contextcheck // the access file is read until Close
+	a, err := newAuthorizer(p, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts
 		return nil, errors.Join(err, a.Close())
 	}
 	a.owned = true
-	if err := a.use(v, cfg); err != nil {
+	if err := a.use(v, cfg); err != nil { //nolint:contextcheck // the access file is read until Close
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
@@ -158,30 +158,35 @@ func newAuthorizer(p *policy.Policy, cfg *config) (*Authorizer, error) {
 		cutIdle:        cfg.cutIdle,
 		recheckStreams: cfg.recheckStreams,
 	}
-	if cfg.accessFile != "" {
-		if err := a.openAccessFile(cfg); err != nil {
-			return nil, fmt.Errorf("serverauth: AccessFile: %w", err)
-		}
-	}
 	a.announceReportOnly(cfg)
 	return a, nil
 }
 
 func (a *Authorizer) openAccessFile(cfg *config) error {
+	if cfg.accessFile == "" {
+		return nil
+	}
 	known := make(map[string]bool)
 	for method := range a.policy.Methods() {
 		known[method] = true
 		known[strings.Split(method, "/")[1]] = true
 	}
-	var err error
-	a.access, err = accesslist.Open(cfg.accessFile, accesslist.Config{
+	config := accesslist.Config{
 		Logger:      cfg.logger,
 		KnownMethod: func(name string) bool { return known[name] },
-	})
+	}
+	if a.own != nil {
+		config.KnownIssuer = func(issuer string) bool { return a.own.issuers[issuer] != nil }
+	}
+	list, err := accesslist.Open(cfg.accessFile, config)
+	if err != nil {
+		return fmt.Errorf("serverauth: AccessFile: %w", err)
+	}
+	a.access = list
 	if a.recheckStreams == 0 {
 		a.recheckStreams = defaultRecheck
 	}
-	return err
+	return nil
 }
 
 // withPublicHealth opens the two methods that load balancers, kubelets and gRPC's own
@@ -209,6 +214,9 @@ func (a *Authorizer) use(v TokenVerifier, cfg *config) error {
 		a.own = own
 		a.now = own.cfg.now
 		a.maxTokenBytes = own.cfg.maxTokenBytes
+	}
+	if err := a.openAccessFile(cfg); err != nil {
+		return err
 	}
 	return a.tellHealth(cfg)
 }

@@ -26,6 +26,8 @@ type verified struct {
 	generation  atomic.Uint64             // of the issuer's keys
 	clients     atomic.Pointer[ClientSet] // of the issuer
 
+	permitted atomic.Pointer[[]permitted] // the methods that it was seen to permit
+
 	token string
 	hash  uint64
 	next  atomic.Pointer[verified] // in its bucket
@@ -78,9 +80,18 @@ type share struct {
 	index          int // in byCount
 }
 
-// entryOverhead is what an entry takes beside the bytes of its token and its claims:
-// about that much was measured for Cognito's tokens.
+// entryOverhead is what an entry takes beside the bytes of its token, its claims and
+// its scopes. Entries of Cognito's usual tokens were measured to take four fifths of the
+// estimate.
 const entryOverhead = 1024
+
+// sizeWith estimates what an entry takes: the token as received, the claims decoded,
+// and the two lists of scopes, of which a token can have thousands. They are often one
+// list; the estimate is a bound, so it may be too large and not too small.
+func (p *Principal) sizeWith(token string) int64 {
+	scopes := cap(p.tokenScopes) + cap(p.scopes)
+	return 2*int64(len(token)) + 16*int64(scopes) + entryOverhead
+}
 
 // The bounds of the options.
 const (
@@ -143,7 +154,7 @@ func (c *tokenCache) put(e *verified, now time.Time) {
 		return
 	}
 	e.hash = c.hash(e.token)
-	e.size = 2*int64(len(e.token)) + entryOverhead // the claims are kept decoded
+	e.size = e.principal.sizeWith(e.token)
 	if e.size > c.maxBytes {
 		return
 	}
@@ -251,7 +262,7 @@ func (c *tokenCache) evict(wants clientKey) {
 		s = own
 	}
 	victim := s.oldest
-	for range min(secondChances, s.entries) {
+	for range secondChances {
 		if !victim.used.Swap(false) {
 			break
 		}

@@ -19,12 +19,15 @@ import (
 // callers, revocation, a function of its own, and that a token was made for it.
 
 // RevokedFunc says whether a verified caller's token is revoked. It is asked for every
-// call, cached tokens included, so it must be fast. An error refuses the call.
+// call, cached tokens included, so it must be fast. An error refuses the call, and so
+// does a panic, which is logged: open streams are asked about where nobody else could
+// catch it.
 type RevokedFunc func(ctx context.Context, p *Principal) (bool, error)
 
 // CheckCallFunc is a check of the server's own, after scopes. req is the message of a
 // unary call and nil for a stream. An error refuses the call: one made by [NewError] as
-// it says, any other with CALL_REFUSED.
+// it says, any other with CALL_REFUSED. [ReportOnly] takes either for a matter of
+// authorization. A panic is not caught; the handler does not run.
 type CheckCallFunc func(ctx context.Context, fullMethod string, p *Principal, req any) error
 
 // untracked makes a caller of a principal of unknown origin: it has no key to watch,
@@ -44,7 +47,10 @@ func (a *Authorizer) barred(who *verified, method string) *Error {
 	}
 	p := who.principal
 	decision := a.access.Decide(accesslist.Caller{Issuer: p.issuer, ClientID: p.clientID, TokenID: p.tokenID}, method)
-	var refusal *Error
+	var (
+		refusal *Error
+		hint    = "the access file says so"
+	)
 	switch decision.Verdict {
 	case accesslist.Permitted:
 		return nil
@@ -53,21 +59,40 @@ func (a *Authorizer) barred(who *verified, method string) *Error {
 	case accesslist.TokenDenied:
 		refusal = provenError(ReasonTokenRevoked, p)
 	default:
+		if _, known := a.policy.Rule(method); !known {
+			return nil // permit refuses it, and says what is wrong
+		}
 		refusal = provenError(ReasonRevocationUnavailable, p)
+		hint = "the access file cannot be asked about this call"
 	}
 	refusal.firm = true
-	refusal.details = append(refusal.details, detail{"access_file", decision.Entry}, detail{"why", decision.Reason})
+	refusal.details = append(refusal.details,
+		detail{"access_file", decision.Entry}, detail{"why", clip(decision.Reason)}, detail{"hint", hint})
 	return refusal
 }
 
-// consult asks the functions that the user gave: they may take time, so this is never
-// done on a header frame. so far is what was decided before. A call that is only
-// reported on is still refused if its token is revoked.
+// consult asks what must be asked late: the functions that the user gave, since they may
+// take time, and for a call that was decided on its header frame the access file again,
+// since the caller chooses when its message follows. soFar is what was decided before. A
+// call that is only reported on is still refused if its caller is known and barred.
 func (a *Authorizer) consult(ctx context.Context, call *callContext, req any, soFar *Error) *Error {
-	if call.who == nil || soFar != nil && !a.waives(call.method, soFar) {
+	if soFar != nil && !a.waives(call.method, soFar) {
 		return soFar
 	}
-	p := call.who.principal
+	who := call.who
+	if who == nil && soFar != nil && soFar.principal != nil {
+		who = untracked(soFar.principal) // proven, but let pass as nobody
+	}
+	if who == nil {
+		return soFar
+	}
+	if call.who == nil || call.early {
+		call.early = false // from here on it is not the header frame that decides
+		if refusal := a.barred(who, call.method); refusal != nil {
+			return refusal
+		}
+	}
+	p := who.principal
 	if a.revoked != nil {
 		if refusal := a.checkRevoked(ctx, p); refusal != nil {
 			return refusal
@@ -80,14 +105,35 @@ func (a *Authorizer) consult(ctx context.Context, call *callContext, req any, so
 	if err == nil {
 		return nil
 	}
-	if refusal, ok := errors.AsType[*Error](err); ok && refusal != nil {
-		return refusal.proving(p)
+	refusal, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		refusal = contextError(ctx, ReasonCallRefused, err)
+	case refusal == nil: // in an error that is not nil
+		refusal = contextError(ctx, ReasonCallRefused, nil)
 	}
-	return contextError(ctx, ReasonCallRefused, fmt.Errorf("CheckCall: %w", err)).proving(p)
+	refusal = refusal.proving(p) // a copy: the function may return one error for many calls
+	refusal.cause = &checkCallError{refusal.cause}
+	return refusal
 }
 
+// checkCallError is the cause of a refusal that the function of [CheckCall] made,
+// whatever reason it chose.
+type checkCallError struct{ cause error }
+
+// Error implements error.
+func (e *checkCallError) Error() string {
+	if e.cause == nil {
+		return "CheckCall refused the call"
+	}
+	return "CheckCall: " + e.cause.Error()
+}
+
+// Unwrap returns what the function said, or nil.
+func (e *checkCallError) Unwrap() error { return e.cause }
+
 func (a *Authorizer) checkRevoked(ctx context.Context, p *Principal) *Error {
-	revoked, err := a.revoked(ctx, p)
+	revoked, err := a.askRevoked(ctx, p)
 	switch {
 	case err != nil:
 		return contextError(ctx, ReasonRevocationUnavailable, fmt.Errorf("CheckRevoked: %w", err)).proving(p)
@@ -96,6 +142,20 @@ func (a *Authorizer) checkRevoked(ctx context.Context, p *Principal) *Error {
 	default:
 		return nil
 	}
+}
+
+var errPanicked = errors.New("it panicked")
+
+// askRevoked makes an error of a panic: the timer of a stream asks too, and there a
+// panic would end the process.
+func (a *Authorizer) askRevoked(ctx context.Context, p *Principal) (revoked bool, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			a.log.panicked(ctx, "CheckRevoked", value)()
+			revoked, err = true, errPanicked
+		}
+	}()
+	return a.revoked(ctx, p)
 }
 
 // proving returns the refusal with the caller that the signature has proven.

@@ -49,6 +49,13 @@ func (a *Authorizer) noticed(ctx context.Context, method string) *callContext {
 	return c
 }
 
+// stillGood reports whether a token that was found good on the header frame is so now:
+// the caller chooses when the message follows.
+func (e *verified) stillGood() bool {
+	refusal, same := e.recheck(e.issuer.clock.unixNano())
+	return refusal == nil && same
+}
+
 // authorize decides about one call. On success the context carries the caller, or
 // none if the method is public. On refusal the error is an *Error.
 func (a *Authorizer) authorize(ctx context.Context, method string, req any) (context.Context, *callContext, error) {
@@ -56,24 +63,20 @@ func (a *Authorizer) authorize(ctx context.Context, method string, req any) (con
 	if len(a.reporters) > 0 {
 		begin = time.Now()
 	}
-	rule, known := a.policy.Rule(method)
-	if rule.Kind() == policy.KindPublic {
-		call := &callContext{Context: ctx, auth: a, method: method} // hides whoever an interceptor before put there
-		a.allowed(ctx, call, begin)
-		return call, call, nil
-	}
-	// A stranger gets the same answer for a method without a rule as for any other that
-	// is registered. Of others gRPC itself says UNIMPLEMENTED, before any interceptor.
 	var refusal *Error
 	call := a.noticed(ctx, method)
-	if call == nil || !call.early {
+	if call == nil || !call.early || !call.who.stillGood() {
 		var cut context.CancelCauseFunc
 		if call != nil {
 			cut = call.cut
 		}
-		call = &callContext{Context: ctx, auth: a, method: method, cut: cut}
-		refusal = a.decide(call, rule, known)
+		call = &callContext{Context: ctx, auth: a, method: method, cut: cut} // hides whoever was put into ctx before
 		ctx = call
+		var public bool
+		if public, refusal = a.decide(call); public {
+			a.allowed(ctx, call, begin)
+			return ctx, call, nil
+		}
 	}
 	if refusal = a.consult(ctx, call, req, refusal); refusal == nil {
 		a.allowed(ctx, call, begin)
@@ -89,21 +92,46 @@ func (a *Authorizer) authorize(ctx context.Context, method string, req any) (con
 
 // decide is the part of a decision that reads the call's own context only. It leaves
 // the caller in call, if a caller was verified.
-func (a *Authorizer) decide(call *callContext, rule policy.Rule, known bool) *Error {
-	if !a.allowInsecure && !transportIsSafe(call.Context) {
-		return NewError(ReasonTransportInsecure, nil)
+//
+// A stranger gets the same answer for a method without a rule as for any other that is
+// registered. Of others gRPC itself says UNIMPLEMENTED, before any interceptor.
+func (a *Authorizer) decide(call *callContext) (public bool, refusal *Error) {
+	safe := a.allowInsecure || transportIsSafe(call.Context)
+	token, noToken := bearerToken(metadata.ValueFromIncomingContext(call.Context, a.metadataKey), a.maxTokenBytes)
+	if safe && noToken == nil && a.permittedBefore(call, token) {
+		return false, a.barred(call.who, call.method)
 	}
-	token, refusal := bearerToken(metadata.ValueFromIncomingContext(call.Context, a.metadataKey), a.maxTokenBytes)
-	if refusal != nil {
-		return refusal
+	rule, known := a.policy.Rule(call.method)
+	switch {
+	case rule.Kind() == policy.KindPublic:
+		return true, nil
+	case !safe:
+		return false, NewError(ReasonTransportInsecure, nil)
+	case noToken != nil:
+		return false, noToken
 	}
 	if call.who, call.cached, refusal = a.authenticate(call.Context, token); refusal != nil {
-		return refusal
+		return false, refusal
 	}
 	if refusal := a.barred(call.who, call.method); refusal != nil {
-		return refusal
+		return false, refusal
 	}
-	return a.permit(rule, known, call.who.principal)
+	return false, a.permit(rule, known, call)
+}
+
+// permittedBefore finds the caller of a token that is remembered, still good, and was
+// permitted to call this method before: then the rule, which is not public, permits it
+// again. Most calls are such. If it finds none, nothing is decided.
+func (a *Authorizer) permittedBefore(call *callContext, token string) bool {
+	if a.own == nil {
+		return false
+	}
+	e := a.own.cache.get(token)
+	if e == nil || !e.mayCall(a, call.method) || !e.stillGood() {
+		return false
+	}
+	call.who, call.cached = e, true
+	return true
 }
 
 // authenticate asks the verifier, and trusts what one of the user's own says no
@@ -140,7 +168,8 @@ func verifierError(ctx context.Context, err error) *Error {
 }
 
 // permit compares the rule with the verified caller.
-func (a *Authorizer) permit(rule policy.Rule, known bool, p *Principal) *Error {
+func (a *Authorizer) permit(rule policy.Rule, known bool, call *callContext) *Error {
+	p := call.who.principal
 	switch {
 	case !known:
 		return provenError(ReasonMethodNotAllowed, p)
@@ -151,11 +180,14 @@ func (a *Authorizer) permit(rule policy.Rule, known bool, p *Principal) *Error {
 		refusal.required = rule.Alternatives()
 		refusal.granted = p.Scopes()
 		return refusal
-	case a.ownScopes != nil:
-		return a.ownScopes.check(p)
-	default:
-		return nil
 	}
+	if a.ownScopes != nil {
+		if refusal := a.ownScopes.check(p); refusal != nil {
+			return refusal
+		}
+	}
+	call.who.notePermitted(a, call.method)
+	return nil
 }
 
 // refuse logs the refusal and adds the challenge of RFC 6750 section 3 to the

@@ -15,7 +15,7 @@ func WithUnlimitedLog() Option {
 
 // WithClock fixes the time by which tokens are checked.
 func WithClock(now func() time.Time) VerifierOption {
-	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.now = now })
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.now, cfg.exactClock = now, true })
 }
 
 // parseAuthorization is all that happens to a value before a TokenVerifier sees it.

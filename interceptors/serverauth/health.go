@@ -20,8 +20,9 @@ type healthTarget struct {
 // HealthServer keeps the server's health status: NOT_SERVING while no issuer has
 // usable keys, so that load balancers send calls elsewhere, and SERVING when one has.
 // services are the names to set; default: "", which stands for the server as a whole.
-// Whoever else sets the same names is overruled. The authorizer's own [Verifier] is
-// needed for it.
+// Whoever else sets the same names is overruled at the next change. Close of the
+// [Authorizer], after which nobody keeps the status, leaves it NOT_SERVING. The
+// authorizer's own [Verifier] is needed for it.
 func HealthServer(h *health.Server, services ...string) Option {
 	return optionFunc(func(cfg *config) {
 		if h == nil {
@@ -66,7 +67,8 @@ type readiness struct {
 	next     int
 }
 
-// watch calls f now and at each change, one call after the other, until stop is called.
+// watch calls f now and at each change, one call after the other, until stop is called:
+// then it calls f with false, once.
 func (r *readiness) watch(f func(ready bool)) (stop func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,7 +82,10 @@ func (r *readiness) watch(f func(ready bool)) (stop func()) {
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.watchers, id)
+		if _, ok := r.watchers[id]; ok {
+			delete(r.watchers, id)
+			f(false)
+		}
 	}
 }
 

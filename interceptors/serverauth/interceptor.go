@@ -16,12 +16,21 @@ import (
 // check runs; gRPC's own default is 16 MiB.
 const maxHeaderListBytes = 32 << 10
 
+// initialWindow is HTTP/2's own initial window. To name it keeps gRPC from growing the
+// window to megabytes, which callers could fill before they see a refusal.
+const initialWindow = 65_535
+
 // ServerOptions returns all that a server needs, so that nothing can be forgotten:
 // both interceptors, a bound of 32 KiB on a call's headers, and the tap handle if
 // [RefuseBeforeDecoding] or [CutIdleStreams] was given. Interceptors that are
 // chained after them (grpc.ChainUnaryInterceptor, grpc.ChainStreamInterceptor) see the
 // verified caller in the context; gRPC runs grpc.UnaryInterceptor and
 // grpc.StreamInterceptor before all chained ones, so for refused calls too.
+//
+// With [RefuseBeforeDecoding] streams have a fixed window of 64 KiB, so that a refused
+// caller can send no more than that in vain. On a long way that bounds a stream to 64 KiB
+// in a round trip: where uploads cross continents, give a larger
+// grpc.InitialWindowSize after these options.
 //
 // A caller that exceeds the bound on headers loses its connection. Behind a proxy that
 // puts several callers on one connection, set the proxy's own limit lower.
@@ -30,6 +39,9 @@ func (a *Authorizer) ServerOptions() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(a.UnaryServerInterceptor()),
 		grpc.ChainStreamInterceptor(a.StreamServerInterceptor()),
 		grpc.MaxHeaderListSize(maxHeaderListBytes),
+	}
+	if a.early != nil {
+		options = append(options, grpc.InitialWindowSize(initialWindow))
 	}
 	if a.tapped() {
 		options = append(options, grpc.InTapHandle(a.onHeader))

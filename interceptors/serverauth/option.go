@@ -79,6 +79,7 @@ type verifierConfig struct {
 	onRejected    func(issuer string, err error)
 	logger        *slog.Logger
 	now           func() time.Time
+	exactClock    bool // for tests that move the clock
 	errs          []error
 }
 

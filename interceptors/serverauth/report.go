@@ -5,7 +5,9 @@ package serverauth
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -58,18 +60,19 @@ type Decision struct {
 	Latency time.Duration
 }
 
-// Reporter is told each decision. It is called on the path of the call, so it must be
-// fast, and safe for concurrent use; decisions of StageHeader are made on the
-// connection's reader, which it must not block.
+// Reporter is told each decision, once. It is called on the path of the call, so it must
+// be fast, and safe for concurrent use; decisions of StageHeader are made on the
+// connection's reader, which it must not block. A panic in it changes nothing about the
+// decision: it is logged.
 type Reporter interface {
 	Report(ctx context.Context, d Decision)
 }
 
 func (a *Authorizer) allowed(ctx context.Context, call *callContext, begin time.Time) {
 	if len(a.reporters) == 0 {
-		return
+		return // before a Decision is made
 	}
-	a.report(ctx, call, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, begin)
+	a.report(ctx, call, nil, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, begin)
 }
 
 func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
@@ -77,40 +80,89 @@ func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Err
 	if call.early {
 		stage = StageHeader
 	}
-	a.report(ctx, call, Decision{Outcome: OutcomeDenied, Stage: stage, Reason: refusal.reason, Code: refusal.Code()}, begin)
+	a.report(ctx, call, refusal, Decision{Outcome: OutcomeDenied, Stage: stage}, begin)
 }
 
 func (a *Authorizer) deniedStream(ctx context.Context, call *callContext, refusal *Error) {
-	a.report(ctx, call, Decision{Outcome: OutcomeDenied, Stage: StageStream, Reason: refusal.reason, Code: refusal.Code()}, time.Time{})
+	a.report(ctx, call, refusal, Decision{Outcome: OutcomeDenied, Stage: StageStream}, time.Time{})
 }
 
-// wouldDeny reports a refusal that is waived. begin is zero in an open stream.
+// wouldDeny logs and reports a refusal that is waived. begin is zero in an open stream.
 func (a *Authorizer) wouldDeny(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
 	refusal = refusal.of(call.method)
 	a.log.waived(ctx, call.method, refusal)
 	stage := StageCall
-	if begin.IsZero() && len(a.reporters) > 0 {
+	if begin.IsZero() {
 		stage = StageStream
 	}
-	a.report(ctx, call, Decision{Outcome: OutcomeWouldDeny, Stage: stage, Reason: refusal.reason, Code: refusal.Code()}, begin)
+	a.report(ctx, call, refusal, Decision{Outcome: OutcomeWouldDeny, Stage: stage}, begin)
 }
 
-func (a *Authorizer) report(ctx context.Context, call *callContext, d Decision, begin time.Time) {
+// report completes a decision and tells it. refusal is nil if there is none; its caller
+// is a proven one also where the call has none.
+func (a *Authorizer) report(ctx context.Context, call *callContext, refusal *Error, d Decision, begin time.Time) {
 	if len(a.reporters) == 0 {
 		return
 	}
-	d.Method = call.method
+	d.Method, d.Cached = call.method, call.cached
+	var caller *Principal
+	if refusal != nil {
+		d.Reason, d.Code = refusal.reason, refusal.Code()
+		caller = refusal.principal
+	}
 	if call.who != nil {
-		p := call.who.principal
-		d.Issuer, d.ClientID, d.ClientName = p.issuer, p.clientID, p.clientName
-		d.Cached = call.cached
+		caller = call.who.principal
+	}
+	if caller != nil {
+		d.Issuer, d.ClientID, d.ClientName = caller.issuer, caller.clientID, caller.clientName
 	}
 	if !begin.IsZero() {
 		d.Latency = time.Since(begin)
 	}
 	for _, r := range a.reporters {
-		r.Report(ctx, d)
+		a.tell(ctx, r, d)
 	}
+}
+
+// tell keeps a panic from ending more than the report: on a header frame and in the
+// timer of a stream it would end the process.
+func (a *Authorizer) tell(ctx context.Context, r Reporter, d Decision) {
+	defer func() {
+		value := recover()
+		if value == nil {
+			return
+		}
+		write := a.log.panicked(ctx, "a Reporter", value)
+		if d.Stage == StageHeader {
+			go write() // see refusedEarly
+			return
+		}
+		write()
+	}()
+	r.Report(ctx, d)
+}
+
+// maxStackBytes bounds what is logged of a stack.
+const maxStackBytes = 4096
+
+// panicked returns what logs that a function of the user's panicked, as seldom as
+// refusals are logged. It is for the function that recovers, so that the stack shows
+// where it was.
+func (l *refusalLog) panicked(ctx context.Context, whose string, value any) (write func()) {
+	text := "scopeauth: " + whose + " panicked"
+	dropped, ok := l.limit.take(text)
+	if !ok {
+		return func() {}
+	}
+	stack := debug.Stack()
+	attrs := []slog.Attr{
+		slog.String("panic", clip(fmt.Sprint(value))),
+		slog.String("stack", string(stack[:min(len(stack), maxStackBytes)])),
+	}
+	if dropped > 0 {
+		attrs = append(attrs, slog.Int("same_not_logged", dropped))
+	}
+	return func() { l.logger.LogAttrs(ctx, slog.LevelError, text, attrs...) }
 }
 
 // LogDecisions returns a [Reporter] that logs decisions: what was allowed at

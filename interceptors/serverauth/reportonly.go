@@ -6,6 +6,7 @@ package serverauth
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -27,6 +28,7 @@ func ReportOnly(what policy.ReportOnly) Option {
 			cfg.errs = append(cfg.errs, errors.New("ReportOnly is given twice: name all methods in one"))
 			return
 		}
+		what.Methods = slices.Clone(what.Methods)
 		cfg.reportOnly = &what
 	})
 }
@@ -47,11 +49,24 @@ func (a *Authorizer) waives(method string, refusal *Error) bool {
 	switch refusal.reason {
 	case ReasonTokenRevoked, ReasonRevocationUnavailable, ReasonMethodNotAnnotated, ReasonMethodNotAllowed:
 		return false
-	case ReasonInsufficientScope, ReasonForeignScope, ReasonCallRefused:
-		return a.reportOnly.Authorization
 	default:
-		return a.reportOnly.Authentication
 	}
+	if refusal.ofAuthorization() {
+		return a.reportOnly.Authorization
+	}
+	return a.reportOnly.Authentication
+}
+
+// ofAuthorization reports whether the refusal is of a verified caller that may not make
+// this call. Nobody else is ever let pass because of authorization.
+func (e *Error) ofAuthorization() bool {
+	if e.principal == nil {
+		return false
+	}
+	if _, ok := errors.AsType[*checkCallError](e.cause); ok {
+		return true // whatever reason the server's own check chose
+	}
+	return e.reason == ReasonInsufficientScope || e.reason == ReasonForeignScope
 }
 
 func (a *Authorizer) ruleKind(method string) policy.Kind {

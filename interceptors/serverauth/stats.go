@@ -86,7 +86,10 @@ func (a *Authorizer) Stats() Stats {
 	}
 	if a.access != nil {
 		s := a.access.Stats()
-		stats.AccessFile = &AccessFileStats{Entries: s.Entries, Age: time.Since(s.LoadedAt), LastError: s.LastError}
+		stats.AccessFile = &AccessFileStats{Entries: s.Entries, LastError: s.LastError}
+		if !s.LoadedAt.IsZero() { // not closed
+			stats.AccessFile.Age = time.Since(s.LoadedAt)
+		}
 	}
 	return stats
 }

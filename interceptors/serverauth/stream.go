@@ -6,37 +6,50 @@ package serverauth
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 )
 
 // boundStream is a stream that ends with its token. A timer raises a flag, so that a
 // message costs a look at the flag and not at the clock.
+//
+// The call's result is the refusal if a message was refused, whatever the handler makes
+// of it. If none was, the handler's own result stands: a caller whose token was good
+// for every message has got what it was allowed to.
 type boundStream struct {
 	grpc.ServerStream
 
-	ctx      context.Context //nolint:containedctx // a ServerStream has one
-	call     *callContext
-	over     atomic.Pointer[Error] // why nothing passes any more; nil while all does
-	ended    atomic.Bool           // a message was refused, so the call's result is
-	released atomic.Bool
+	ctx   context.Context //nolint:containedctx // a ServerStream has one
+	call  *callContext
+	over  atomic.Pointer[Error] // why nothing passes any more; nil while all does
+	state atomic.Int32
 
-	timer  *time.Timer
-	waived bool // the token's end was only reported; of the timer's goroutine
+	timer *time.Timer
+	// Of the timer's goroutine:
+	waived  bool      // the token's end was only reported
+	checked time.Time // when CheckRevoked was due last; the call itself asked it
 }
+
+// The states of a boundStream. Whoever comes first, refusal or handler, decides what
+// the call ends with.
+const (
+	streamRunning  = iota
+	streamRefused  // a message was refused, or the stream was cut; over is set
+	streamFinished // the handler returned before that
+)
 
 // bind returns the stream as long as its caller's token is good.
 func (a *Authorizer) bind(ctx context.Context, ss grpc.ServerStream, call *callContext) *boundStream {
-	s := &boundStream{ServerStream: ss, ctx: ctx, call: call}
-	armed := make(chan struct{})
-	s.timer = time.AfterFunc(s.untilNextLook(), func() { //nolint:contextcheck // the stream has its own
-		<-armed // for s.timer
-		s.look()
-	})
-	close(armed)
+	s := &boundStream{ServerStream: ss, ctx: ctx, call: call, checked: time.Now()}
+	s.timer = time.AfterFunc(math.MaxInt64, s.look) // not before s.timer is set
+	s.timer.Reset(s.untilNextLook())
 	return s
 }
 
@@ -46,64 +59,78 @@ const clockCheck = time.Minute
 
 // untilNextLook is the end of the token's time, or earlier.
 func (s *boundStream) untilNextLook() time.Duration {
-	a := s.call.auth
-	next := clockCheck
-	if a.recheckStreams > 0 {
-		next = min(next, a.recheckStreams)
-	}
-	if !s.waived {
-		next = min(next, time.Duration(s.call.who.validUntil-a.now().UnixNano()))
+	next := min(clockCheck, s.untilEnd())
+	if every := s.call.auth.recheckStreams; every > 0 {
+		next = min(next, every-time.Since(s.checked))
 	}
 	return max(next, 0)
 }
 
-// look is what the timer does.
-func (s *boundStream) look() {
-	if s.released.Load() || s.over.Load() != nil {
-		return
+// untilEnd is how long the token is still good, by the present clock.
+func (s *boundStream) untilEnd() time.Duration {
+	if s.waived {
+		return math.MaxInt64
 	}
+	return time.Duration(s.call.who.validUntil - s.call.auth.now().UnixNano())
+}
+
+// look is what the timer does. The next look is set at its end, so there is one at a
+// time.
+func (s *boundStream) look() {
 	a := s.call.auth
 	refusal := s.reasonToEnd()
 	if refusal != nil && a.waives(s.call.method, refusal) {
 		s.waived = true
-		a.wouldDeny(s.ctx, s.call, refusal.of(s.call.method), time.Time{})
-		refusal = nil
+		a.wouldDeny(s.ctx, s.call, refusal, time.Time{})
+		refusal = s.reasonToEnd() // one that is not waived
 	}
-	if refusal == nil {
-		s.timer.Reset(s.untilNextLook())
+	if refusal != nil {
+		s.end(refusal.of(s.call.method))
 		return
 	}
-	s.over.Store(refusal.of(s.call.method))
-	if s.call.cut == nil {
-		return
+	s.timer.Reset(s.untilNextLook())
+	if s.state.Load() == streamFinished {
+		s.timer.Stop() // the call ended during this look
 	}
-	// gRPC itself writes the status of a call whose context has ended: CANCELED. The
-	// trailer tells the caller why.
-	s.ended.Store(true)
-	s.SetTrailer(metadata.Pairs(endedKey, string(refusal.wireReason())))
-	s.call.cut(refusal)
 }
 
 // endedKey is the trailer that says why a stream was cut.
 const endedKey = "scopeauth-reason"
 
-// recheckTimeout bounds the functions of the user's that a look asks.
-const recheckTimeout = 5 * time.Second
+// end lets nothing pass any more, and wakes the handler if that is possible.
+func (s *boundStream) end(refusal *Error) {
+	s.over.Store(refusal)
+	if s.call.cut == nil || !s.claim() {
+		return
+	}
+	// gRPC itself writes the status of a call whose context ends in Recv or Send:
+	// CANCELED. The trailer tells the caller why.
+	s.SetTrailer(metadata.Pairs(endedKey, string(refusal.wireReason())))
+	s.call.cut(refusal)
+}
 
-// reasonToEnd is why the stream must end, or nil. What is not waived comes first.
+// reasonToEnd is why the stream must end, or nil.
 func (s *boundStream) reasonToEnd() *Error {
-	a, who := s.call.auth, s.call.who
-	if a.recheckStreams > 0 {
-		if refusal := a.barred(who, s.call.method); refusal != nil {
-			return refusal
-		}
-		if refusal := s.checkRevoked(); refusal != nil {
+	if refusal := s.call.auth.barred(s.call.who, s.call.method); refusal != nil {
+		return refusal
+	}
+	if !s.waived {
+		if refusal := s.tokenEnded(); refusal != nil {
 			return refusal
 		}
 	}
-	if s.waived {
+	every := s.call.auth.recheckStreams
+	if every == 0 || time.Since(s.checked) < every { // a look at the clock only
 		return nil
 	}
+	s.checked = time.Now()
+	return s.checkRevoked() // last, as it may take time
+}
+
+// tokenEnded is why the token is no longer good, or nil. A clock that was set back is no
+// reason: the token has been good already.
+func (s *boundStream) tokenEnded() *Error {
+	a, who := s.call.auth, s.call.who
 	now := a.now().UnixNano()
 	if now >= who.validUntil {
 		return who.untimely(now)
@@ -111,20 +138,45 @@ func (s *boundStream) reasonToEnd() *Error {
 	if a.recheckStreams == 0 {
 		return nil
 	}
-	if refusal, same := who.recheck(now); same {
+	if refusal, same := who.recheck(max(now, who.validFrom)); same {
 		return refusal
 	}
 	return who.disowned()
 }
 
+// recheckTimeout bounds the function of [CheckRevoked] in an open stream.
+const recheckTimeout = 5 * time.Second
+
+var errNoAnswer = fmt.Errorf("CheckRevoked did not answer within %v", recheckTimeout)
+
+// checkRevoked asks the user's function. Nothing that it does, not even that it minds no
+// context, keeps the stream open: after its time the stream ends, and at the token's
+// end nobody waits for it.
 func (s *boundStream) checkRevoked() *Error {
-	a := s.call.auth
+	a, p := s.call.auth, s.call.who.principal
 	if a.revoked == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, recheckTimeout)
 	defer cancel()
-	return a.checkRevoked(ctx, s.call.who.principal)
+	answer := make(chan *Error, 1)
+	go func() { answer <- a.checkRevoked(ctx, p) }()
+	tokenEnds := time.NewTimer(s.untilEnd())
+	defer tokenEnds.Stop()
+	var refusal *Error
+	select {
+	case refusal = <-answer:
+	case <-tokenEnds.C:
+		s.checked = time.Time{} // it has not answered
+		return nil              // the next look, which is due, says that the token is over
+	case <-ctx.Done():
+		refusal = NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p)
+	}
+	if refusal == nil || refusal.reason != ReasonRevocationUnavailable {
+		return refusal
+	}
+	refusal.code = codes.Unavailable // the time that ran out is not the caller's
+	return refusal
 }
 
 var errKeyGone = errors.New("the issuer no longer publishes the key of the token")
@@ -144,45 +196,55 @@ func (e *verified) disowned() *Error {
 	}
 }
 
-// release ends the watch over the stream. A look that runs at the moment does no harm.
-func (s *boundStream) release() {
-	s.released.Store(true)
-	s.timer.Stop()
-}
-
 // Context implements [grpc.ServerStream].
 func (s *boundStream) Context() context.Context { return s.ctx }
 
 // RecvMsg implements [grpc.ServerStream]. What came in after the end is not delivered,
 // the client's own end of the stream neither.
 func (s *boundStream) RecvMsg(m any) error {
-	if s.over.Load() != nil {
-		return s.refuse()
+	if over := s.over.Load(); over != nil {
+		s.claim()
+		return over
 	}
 	err := s.ServerStream.RecvMsg(m)
-	if s.over.Load() != nil {
-		return s.refuse()
+	if s.over.Load() == nil {
+		return err
 	}
-	return err
+	if !s.claim() && err != nil && !errors.Is(err, io.EOF) {
+		return err // no message, but how the call ended
+	}
+	return s.over.Load()
 }
 
 // SendMsg implements [grpc.ServerStream].
 func (s *boundStream) SendMsg(m any) error {
-	if s.over.Load() != nil {
-		return s.refuse()
+	if over := s.over.Load(); over != nil {
+		s.claim()
+		return over
 	}
 	return s.ServerStream.SendMsg(m)
 }
 
-func (s *boundStream) refuse() error {
-	s.ended.Store(true)
-	return s.over.Load()
+// claim makes the refusal the call's result, and reports whether it is. It is not if the
+// handler has returned, nor if the call has ended otherwise: its client has gone, or was
+// told an error by gRPC, and is refused nothing.
+func (s *boundStream) claim() bool {
+	if s.ctx.Err() == nil {
+		s.state.CompareAndSwap(streamRunning, streamRefused)
+	}
+	return s.state.Load() == streamRefused
 }
 
-// result is what the call ends with: the handler's own result, or the refusal if a
-// message was refused, whatever the handler made of it.
+// release ends the watch over the stream. It can be called often.
+func (s *boundStream) release() {
+	s.state.CompareAndSwap(streamRunning, streamFinished)
+	s.timer.Stop()
+}
+
+// result is what the call ends with, once the handler has returned.
 func (s *boundStream) result(handlers error) error {
-	if !s.ended.Load() {
+	s.release()
+	if s.state.Load() == streamFinished {
 		return handlers
 	}
 	refusal := s.over.Load()
@@ -195,12 +257,10 @@ func (a *Authorizer) withCut(ctx context.Context, method string) context.Context
 	if a.unary(method) {
 		return ctx
 	}
-	ctx, cut := context.WithCancelCause(ctx)
-	call, ok := ctx.Value(principalKey{}).(*callContext)
-	if ok && call.auth == a && call.method == method {
-		decided := *call
-		decided.Context, decided.cut = ctx, cut
-		return &decided
+	call := &callContext{auth: a, method: method}
+	if decided := a.noticed(ctx, method); decided != nil {
+		*call = *decided
 	}
-	return &callContext{Context: ctx, auth: a, method: method, cut: cut}
+	call.Context, call.cut = context.WithCancelCause(ctx)
+	return call
 }

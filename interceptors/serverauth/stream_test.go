@@ -4,9 +4,19 @@
 package serverauth_test
 
 import (
+	"context"
+	"errors"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/scopeauth/scopeauth/interceptors/policy"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
@@ -22,25 +32,435 @@ func (l *lab) echoToken() string {
 	return l.issuer.token(goodHeader, with("scope", `"echo/call echo/stream"`))
 }
 
-// The next message after the token's time is over ends the stream.
+// The next message after the token's time is over ends the stream, and not an instant
+// earlier.
 func TestE10StreamEndsWithItsToken(t *testing.T) {
 	t.Parallel()
+	for _, row := range []struct {
+		name     string
+		verifier []serverauth.VerifierOption
+		after    time.Duration // from the lab's start
+	}{
+		{"default clock skew", nil, tokenTime},
+		{"no clock skew", []serverauth.VerifierOption{serverauth.ClockSkew(0)}, tokenTime - 30*time.Second},
+		{"MaxTokenAge", []serverauth.VerifierOption{serverauth.MaxTokenAge(20 * time.Minute)}, 19*time.Minute + 30*time.Second},
+		{"MaxTokenAge beyond exp", []serverauth.VerifierOption{serverauth.MaxTokenAge(2 * time.Hour)}, tokenTime},
+		{"no cache", []serverauth.VerifierOption{serverauth.WithoutCache()}, tokenTime},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				l := newStreamLab(t, setup{verifier: row.verifier})
+				c := l.stream(t, chat)
+				c.pass(t)
+				l.at(t, row.after-time.Nanosecond)
+				c.pass(t)
+				l.at(t, row.after)
+				c.send(t, nil)
+				got := c.finish(t)
+				expired.check(t, l, chat, got)
+				if got.messages != 2 || got.message != "the token has expired" {
+					t.Errorf("got %d messages and %q, want 2 and that the token has expired", got.messages, got.message)
+				}
+			})
+		})
+	}
+}
+
+// A server stream ends with the first message that the handler cannot send any more.
+func TestE10ServerStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T) {
-		l := newLab(t, setup{memory: true})
-		c := l.dial(t)
-		defer c.close()
-		c.open(t, chat, bearer(l.echoToken()))
-		for range 59 {
-			c.send(t, nil)
-			if !c.recv(t) {
-				t.Fatalf("ended early: %v", c.finish(t))
-			}
-			time.Sleep(time.Minute)
-		}
-		time.Sleep(30 * time.Second) // the clock skew
+		l := newStreamLab(t, setup{})
+		l.at(t, 500*time.Millisecond) // the echo service sends a message each second
+		c := l.stream(t, repeat)
 		c.send(t, nil)
-		if got := c.finish(t); got.code != u || got.reason != serverauth.ReasonTokenExpired {
-			t.Errorf("got %v %s, want UNAUTHENTICATED TOKEN_EXPIRED", got.code, got.reason)
+		c.closeSend(t)
+		got := c.finish(t)
+		expired.check(t, l, repeat, got)
+		if want := int(tokenTime / time.Second); got.messages != want {
+			t.Errorf("%d messages came, want %d", got.messages, want)
 		}
 	})
+}
+
+// What comes while the handler waits for it, after the token's time is over, is not
+// delivered: no message, and not the client's own end of the stream, which would have a
+// half upload stored as a whole one.
+func TestE10NothingIsDeliveredAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, method string
+		then         func(t testing.TB, c *rawCall)
+	}{
+		{"client stream, message", count, func(t testing.TB, c *rawCall) { t.Helper(); c.send(t, nil) }},
+		{"client stream, end", count, func(t testing.TB, c *rawCall) { t.Helper(); c.closeSend(t) }},
+		{"bidirectional, message", chat, func(t testing.TB, c *rawCall) { t.Helper(); c.send(t, nil) }},
+		{"bidirectional, end", chat, func(t testing.TB, c *rawCall) { t.Helper(); c.closeSend(t) }},
+		{"server stream, late request", repeat, func(t testing.TB, c *rawCall) { t.Helper(); c.send(t, nil); c.closeSend(t) }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				var delivered int
+				var last error
+				l := newStreamLab(t, setup{server: handledBy(func(ss grpc.ServerStream) error {
+					for {
+						if last = receive(ss); last != nil {
+							return nil
+						}
+						delivered++
+					}
+				})})
+				c := l.stream(t, row.method)
+				sent := 0
+				if row.method != repeat {
+					c.send(t, nil)
+					sent = 1
+				}
+				l.at(t, tokenTime)
+				row.then(t, c)
+				expired.check(t, l, row.method, c.finish(t))
+				if delivered != sent || status.Code(last) != u || isEnd(last) {
+					t.Errorf("the handler got %d messages and then %v, want %d and then UNAUTHENTICATED", delivered, last, sent)
+				}
+			})
+		})
+	}
+}
+
+// Once a message was refused, all are, and the call ends so whatever the handler says.
+func TestE10HandlerCannotChangeTheEnd(t *testing.T) {
+	t.Parallel()
+	hide := grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+		return h(srv, &errorHider{ServerStream: ss})
+	})
+	for _, row := range []struct {
+		name    string
+		result  func(ss grpc.ServerStream, refused error) error
+		options []grpc.ServerOption
+	}{
+		{name: "returns nil", result: func(grpc.ServerStream, error) error { return nil }},
+		{name: "returns the refusal", result: func(_ grpc.ServerStream, err error) error { return err }},
+		{name: "returns an error", result: func(grpc.ServerStream, error) error { return errors.New("broken") }},
+		{name: "returns a status", result: func(grpc.ServerStream, error) error { return status.Error(codes.NotFound, "no such file") }},
+		{name: "returns EOF", result: func(grpc.ServerStream, error) error { return io.EOF }},
+		{name: "returns another refusal", result: func(grpc.ServerStream, error) error {
+			return serverauth.NewError(serverauth.ReasonClientNotAllowed, nil)
+		}},
+		{name: "ignores all errors", options: []grpc.ServerOption{hide}, result: func(ss grpc.ServerStream, _ error) error {
+			for range 3 {
+				_ = receive(ss)
+				_ = answerOnce(ss)
+			}
+			return nil
+		}},
+		{name: "has its own trailer", result: func(ss grpc.ServerStream, _ error) error {
+			ss.SetTrailer(map[string][]string{"upload": {"complete"}})
+			return nil
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				l := newStreamLab(t, setup{server: append(row.options, handledBy(func(ss grpc.ServerStream) error {
+					if err := receive(ss); err != nil {
+						return err
+					}
+					time.Sleep(tokenTime + time.Second)
+					err := receive(ss)
+					for range 3 {
+						for _, err := range []error{answerOnce(ss), receive(ss)} {
+							if len(row.options) == 0 && status.Code(err) != u {
+								t.Errorf("after the end: %v, want UNAUTHENTICATED", err)
+							}
+						}
+					}
+					return row.result(ss, err)
+				})...)})
+				c := l.stream(t, chat)
+				c.send(t, nil)
+				c.send(t, nil)
+				c.closeSend(t)
+				got := c.finish(t)
+				expired.check(t, l, chat, got)
+				if got.messages != 0 {
+					t.Errorf("%d messages came after the end", got.messages)
+				}
+			})
+		})
+	}
+}
+
+// errorHider is a stream of an interceptor in between that keeps errors to itself.
+type errorHider struct{ grpc.ServerStream }
+
+func (s *errorHider) RecvMsg(m any) error {
+	_ = s.ServerStream.RecvMsg(m)
+	return nil
+}
+
+func (s *errorHider) SendMsg(m any) error {
+	_ = s.ServerStream.SendMsg(m)
+	return nil
+}
+
+// If no message was refused, the handler's own result stands, however late it comes.
+func TestE10ResultStandsIfNoMessageWasRefused(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		result error
+		code   codes.Code
+	}{
+		{"OK", nil, ok},
+		{"an error", status.Error(codes.NotFound, "no such file"), codes.NotFound},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				l := newStreamLab(t, setup{server: handledBy(func(ss grpc.ServerStream) error {
+					if err := drain(ss); !isEnd(err) {
+						return err
+					}
+					time.Sleep(2 * tokenTime)
+					return row.result
+				})})
+				c := l.stream(t, chat)
+				c.send(t, nil)
+				c.closeSend(t)
+				if got := c.finish(t); got.code != row.code || got.reason != "" || got.challenge != nil {
+					t.Errorf("got %v %s %q, want %v", got.code, got.reason, got.challenge, row.code)
+				}
+				l.decisions.checkNone(t)
+			})
+		})
+	}
+}
+
+// A client that leaves a stream whose token's time is over is not refused anything, and
+// no refusal is reported: that would be a false alarm for each idle stream.
+func TestE10StreamThatEndedOtherwise(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		then func(c *rawCall) error
+		code codes.Code // that the handler sees
+	}{
+		{"the client has gone", func(c *rawCall) error { return c.framer.WriteRSTStream(1, http2.ErrCodeCancel) }, codes.Canceled},
+		{"the connection has gone", func(c *rawCall) error { return c.conn.Close() }, codes.Canceled},
+		{"a message that is too large", func(c *rawCall) error {
+			return c.framer.WriteData(1, false, []byte{0, 0xff, 0xff, 0xff, 0xff})
+		}, codes.ResourceExhausted},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				var last error
+				l := newStreamLab(t, setup{server: handledBy(func(ss grpc.ServerStream) error {
+					last = drain(ss)
+					return last
+				})})
+				c := l.stream(t, chat)
+				c.send(t, nil)
+				l.at(t, tokenTime)
+				if err := row.then(c); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if status.Code(last) != row.code {
+					t.Errorf("the handler got %v, want %v", last, row.code)
+				}
+				if refusal := l.lastRefusal(); refusal != nil {
+					t.Errorf("the interceptors returned %v", refusal)
+				}
+				l.decisions.checkNone(t)
+			})
+		})
+	}
+}
+
+// A handler that goes on after its client has left is refused messages, if the token is
+// over by then or nobody can say whether it is revoked; but the call has ended already, so
+// nothing is reported.
+func TestE10HandlerGoesOnWithoutItsClient(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name    string
+		options []serverauth.Option
+	}{
+		{"default", nil},
+		{"CutIdleStreams", []serverauth.Option{serverauth.CutIdleStreams()}},
+		{"CheckRevoked", []serverauth.Option{
+			serverauth.CutIdleStreams(), serverauth.RecheckStreams(10 * time.Second),
+			serverauth.CheckRevoked(func(ctx context.Context, _ *serverauth.Principal) (bool, error) { return false, ctx.Err() }),
+		}},
+		{"CheckRevoked in the middle", []serverauth.Option{
+			serverauth.CutIdleStreams(), serverauth.RecheckStreams(tokenTime - 2*time.Second),
+			serverauth.CheckRevoked(func(ctx context.Context, _ *serverauth.Principal) (bool, error) {
+				if _, stream := ctx.Deadline(); stream {
+					<-ctx.Done()
+				}
+				return false, ctx.Err()
+			}),
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				results := make(chan error, 4)
+				l := newStreamLab(t, setup{options: row.options, server: handledBy(func(ss grpc.ServerStream) error {
+					<-ss.Context().Done()
+					time.Sleep(2 * time.Minute)
+					for range 2 {
+						results <- answerOnce(ss)
+						results <- receive(ss)
+					}
+					return nil
+				})})
+				c := l.stream(t, chat)
+				c.send(t, nil)
+				c.closeSend(t) // delivered neither
+				l.at(t, tokenTime-time.Second)
+				if err := c.framer.WriteRSTStream(1, http2.ErrCodeCancel); err != nil {
+					t.Fatal(err)
+				}
+				for range cap(results) {
+					if err := <-results; err == nil || isEnd(err) {
+						t.Errorf("a message passed after the end, or its client's end did: %v", err)
+					}
+				}
+				synctest.Wait()
+				if refusal := l.lastRefusal(); refusal != nil {
+					t.Errorf("the interceptors returned %v", refusal)
+				}
+				l.decisions.checkNone(t)
+			})
+		})
+	}
+}
+
+// An error that an interceptor before ours makes of a message does not keep it from being
+// refused: the call goes on.
+func TestE10ErrorOfAnotherInterceptor(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		invalid := grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			return h(srv, &everythingInvalid{ServerStream: ss})
+		})
+		var last error
+		l := newStreamLab(t, setup{server: append(handledBy(func(ss grpc.ServerStream) error {
+			last = receive(ss)
+			return nil
+		}), invalid)})
+		c := l.stream(t, chat)
+		l.at(t, tokenTime)
+		c.send(t, nil)
+		expired.check(t, l, chat, c.finish(t))
+		if status.Code(last) != u {
+			t.Errorf("the handler got %v, want UNAUTHENTICATED", last)
+		}
+	})
+}
+
+type everythingInvalid struct{ grpc.ServerStream }
+
+func (s *everythingInvalid) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return status.Error(codes.InvalidArgument, "invalid")
+}
+
+// A unary call that was good at its start ends as its handler says, however late.
+func TestE12LongUnaryCall(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name    string
+		options []serverauth.Option
+	}{
+		{"default", nil},
+		{"CutIdleStreams", []serverauth.Option{serverauth.CutIdleStreams()}},
+		{"RefuseBeforeDecoding and CutIdleStreams", []serverauth.Option{serverauth.RefuseBeforeDecoding(), serverauth.CutIdleStreams()}},
+		{"RecheckStreams", []serverauth.Option{serverauth.RecheckStreams(time.Second), serverauth.CutIdleStreams()}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				l := newStreamLab(t, setup{
+					options: row.options,
+					server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(
+						func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
+							select {
+							case <-ctx.Done():
+								return nil, context.Cause(ctx)
+							case <-time.After(2 * tokenTime):
+								return h(ctx, req)
+							}
+						},
+					)},
+				})
+				if got := l.call(t, echoOnce, bearer(l.echoToken())); got.code != ok || got.messages != 1 {
+					t.Errorf("got %v %s and %d messages, want OK and one", got.code, got.reason, got.messages)
+				}
+				l.decisions.checkNone(t)
+			})
+		})
+	}
+}
+
+// A principal that a TokenVerifier of the user's own made is good until its ExpiresAt,
+// without a clock skew, and for ever if there is none.
+func TestE10PrincipalOfAnotherVerifier(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		left time.Duration // 0: no ExpiresAt
+	}{
+		{"expires", 10 * time.Minute},
+		{"expires within a second", time.Millisecond},
+		{"never expires", 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				begin := time.Now()
+				l := &streamLab{lab: &lab{}, clock: &streamClock{begin: begin}, decisions: &streamDecisions{}}
+				verify := stubVerifier(func(context.Context, string) (*serverauth.Principal, error) {
+					spec := serverauth.PrincipalSpec{ClientID: clientID, Issuer: issuerURL, Scopes: []string{"echo/call", "echo/stream"}}
+					if row.left > 0 {
+						spec.ExpiresAt = begin.Add(row.left)
+					}
+					return serverauth.NewPrincipal(spec), nil
+				})
+				rules, err := policy.New()
+				if err != nil {
+					t.Fatal(err)
+				}
+				auth, err := serverauth.New(verify, rules, serverauth.WithReporter(l.decisions), serverauth.WithLogger(nil),
+					serverauth.RecheckStreams(time.Minute))
+				if err != nil {
+					t.Fatal(err)
+				}
+				options := append([]grpc.ServerOption{grpc.ChainStreamInterceptor(l.observeStream)}, auth.ServerOptions()...)
+				served := serveMemory(t, options...)
+				c := served.dial(t)
+				defer c.close()
+				c.open(t, chat, bearer("opaque"))
+				if row.left == 0 {
+					for hour := range 48 { // a message now and then, as gRPC looks whether the client is there
+						l.at(t, time.Duration(hour)*time.Hour)
+						c.pass(t)
+					}
+					l.decisions.checkNone(t)
+					return
+				}
+				l.at(t, row.left-time.Nanosecond)
+				c.pass(t)
+				l.at(t, row.left)
+				c.send(t, nil)
+				expired.check(t, l, chat, c.finish(t))
+			})
+		})
+	}
 }

@@ -102,11 +102,11 @@ func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy
 	if refusal := a.barred(call.who, call.method); refusal != nil {
 		return false, refusal
 	}
-	return false, a.permit(rule, known, call.who.principal)
+	return false, a.permit(rule, known, call)
 }
 
 // maxHeld bounds how many refusals at once may leave something behind: gRPC (as of
-// 1.85) does not end the context of a call that a tap handle refused, so about 400
+// 1.85) does not end the context of a call that a tap handle refused, so about 300
 // bytes of each stay until the deadline that the caller chose.
 const maxHeld = 65_536
 
@@ -122,7 +122,9 @@ type deadlines struct {
 func (d *deadlines) hold(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return true // what is left of it can be collected at once
+		// What is left of it can be collected at once, or when the connection ends if a
+		// stats handler made that one's context one that can be ended.
+		return true
 	}
 	now := time.Now()
 	d.mu.Lock()
@@ -130,9 +132,7 @@ func (d *deadlines) hold(ctx context.Context) bool {
 	if d.since.IsZero() {
 		d.since = now
 	}
-	for len(d.left) > 0 && d.left[0] <= now.Sub(d.since) {
-		heap.Pop(&d.left)
-	}
+	d.drop(now)
 	if len(d.left) >= maxHeld {
 		return false
 	}
@@ -140,10 +140,32 @@ func (d *deadlines) hold(ctx context.Context) bool {
 	return true
 }
 
+// dropAtOnce bounds what one call does for those before it, since others wait for it.
+const dropAtOnce = 16
+
+// drop forgets calls whose deadline has passed, and reports whether there may be more. It
+// is called with the lock held.
+func (d *deadlines) drop(now time.Time) (more bool) {
+	for range dropAtOnce {
+		if len(d.left) == 0 || d.left[0] > now.Sub(d.since) {
+			return false
+		}
+		heap.Pop(&d.left)
+	}
+	return true
+}
+
+// count returns how many calls are held now.
 func (d *deadlines) count() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.left)
+	for {
+		d.mu.Lock()
+		more := d.drop(time.Now())
+		held := len(d.left)
+		d.mu.Unlock()
+		if !more {
+			return held
+		}
+	}
 }
 
 // durationHeap has the shortest first.

@@ -26,9 +26,6 @@ func transportIsSafe(ctx context.Context) bool {
 // isPrivate is stricter than credentials.CheckSecurityLevel, which lets a handshake
 // pass that says nothing about its level.
 func isPrivate(info credentials.AuthInfo) bool {
-	if t, ok := info.(credentials.TLSInfo); ok { // the usual kind, without a look-up of its methods
-		return t.SecurityLevel == credentials.PrivacyAndIntegrity
-	}
 	leveled, ok := info.(interface {
 		GetCommonAuthInfo() credentials.CommonAuthInfo
 	})

@@ -29,6 +29,7 @@ type Verifier struct {
 	cfg     verifierConfig
 	cache   *tokenCache // nil if there is none
 	burst   burst
+	clock   clock
 
 	readiness readiness
 }
@@ -37,6 +38,7 @@ type Verifier struct {
 type trustedIssuer struct {
 	Issuer
 
+	clock   *clock // of the verifier
 	keys    *jwks.Set
 	clients atomic.Pointer[ClientSet] // in force; Issuer.Clients is what the constructor was given
 }
@@ -58,6 +60,7 @@ func NewVerifier(ctx context.Context, issuers []Issuer, opts ...VerifierOption) 
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	v := &Verifier{issuers: make(map[string]*trustedIssuer, len(checked)), cfg: cfg}
+	v.clock.now, v.clock.exact = cfg.now, cfg.exactClock
 	if cfg.cacheEntries > 0 {
 		v.cache = newTokenCache(cfg.cacheEntries, cfg.cacheBytes)
 	}
@@ -66,7 +69,7 @@ func NewVerifier(ctx context.Context, issuers []Issuer, opts ...VerifierOption) 
 		errs = make([]error, len(checked))
 	)
 	for i, issuer := range checked {
-		trusted := &trustedIssuer{Issuer: issuer}
+		trusted := &trustedIssuer{Issuer: issuer, clock: &v.clock}
 		trusted.clients.Store(&issuer.Clients)
 		v.issuers[issuer.URL] = trusted
 		wg.Go(func() { trusted.keys, errs[i] = v.fetchKeys(ctx, trusted) })

@@ -18,11 +18,11 @@ import (
 // they spare the RSA operation and any fetch of keys. Nothing is believed before
 // the signature holds.
 func (v *Verifier) verify(ctx context.Context, token string) (who *verified, cached bool, refusal *Error) {
-	now := v.cfg.now()
-	who, refusal = v.remembered(token, now)
+	who, refusal = v.remembered(token)
 	if who != nil || refusal != nil {
 		return who, true, refusal
 	}
+	now := v.cfg.now()
 	c, refusal := v.examine(token, now)
 	if refusal != nil {
 		return nil, false, refusal
@@ -36,7 +36,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (who *verified, cac
 		}
 		c.key = key
 	}
-	running, own, found := v.join(c, now)
+	running, own, found := v.join(c)
 	switch {
 	case found != nil:
 		return found, true, nil
@@ -52,11 +52,11 @@ func (v *Verifier) verify(ctx context.Context, token string) (who *verified, cac
 // verifyAtOnce is verify for a place that must not wait: undecided says that the key
 // would have to be fetched, or that the signature is checked elsewhere at the moment.
 func (v *Verifier) verifyAtOnce(token string) (who *verified, cached, undecided bool, refusal *Error) {
-	now := v.cfg.now()
-	who, refusal = v.remembered(token, now)
+	who, refusal = v.remembered(token)
 	if who != nil || refusal != nil {
 		return who, true, false, refusal
 	}
+	now := v.cfg.now()
 	c, refusal := v.examine(token, now)
 	if refusal != nil {
 		return nil, false, false, refusal
@@ -64,7 +64,7 @@ func (v *Verifier) verifyAtOnce(token string) (who *verified, cached, undecided 
 	if c.key, c.generation, _ = c.issuer.keys.LookupWithGeneration(c.parsed.KeyID()); c.key == nil {
 		return nil, false, true, nil
 	}
-	running, own, found := v.join(c, now)
+	running, own, found := v.join(c)
 	switch {
 	case found != nil:
 		return found, true, false, nil
@@ -79,12 +79,12 @@ func (v *Verifier) verifyAtOnce(token string) (who *verified, cached, undecided 
 // remembered returns what the cache has of the token, if that is still good, or the
 // refusal of a token whose time is over. A token whose key or client has gone is as
 // one that was never seen.
-func (v *Verifier) remembered(token string, now time.Time) (*verified, *Error) {
+func (v *Verifier) remembered(token string) (*verified, *Error) {
 	e := v.cache.get(token)
 	if e == nil {
 		return nil, nil // neither remembered nor refused
 	}
-	refusal, same := e.recheck(now.UnixNano())
+	refusal, same := e.recheck(v.clock.unixNano())
 	if same && refusal == nil {
 		return e, nil
 	}
@@ -167,9 +167,9 @@ func (v *Verifier) examine(token string, now time.Time) (*candidate, *Error) {
 	return &candidate{token: token, parsed: parsed, issuer: issuer, facts: facts}, nil
 }
 
-func (v *Verifier) join(c *candidate, now time.Time) (running, own *check, found *verified) {
+func (v *Verifier) join(c *candidate) (running, own *check, found *verified) {
 	return v.burst.join(burstKey{c.token, c.key}, func() *verified {
-		e, _ := v.remembered(c.token, now)
+		e, _ := v.remembered(c.token)
 		return e
 	})
 }

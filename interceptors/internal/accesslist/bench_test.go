@@ -63,7 +63,7 @@ func BenchmarkParse(b *testing.B) {
 			content := []byte(manyEntries(n))
 			b.ReportAllocs()
 			for b.Loop() {
-				doc, err := parse(content, func(string) bool { return true })
+				doc, err := parse(content, known{method: func(string) bool { return true }})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -17,7 +17,7 @@ func (w *walker) denyEntry(place string) (entry, error) {
 	e := entry{place: place}
 	err := w.object(place, members{
 		"clients":   w.texts(&e.clients, checkID),
-		"issuer":    w.text(&e.issuer, checkIssuer),
+		"issuer":    w.text(&e.issuer, w.checkIssuer),
 		"methods":   w.texts(&e.methods, w.checkMethod),
 		"token_ids": w.texts(&e.tokenIDs, checkTokenID),
 		"reason":    w.text(&e.reason, func(string) string { return "" }),
@@ -39,7 +39,7 @@ func (w *walker) allowEntry(place string) (entry, error) {
 	e := entry{place: place}
 	err := w.object(place, members{
 		"clients": w.texts(&e.clients, checkID),
-		"issuer":  w.text(&e.issuer, checkIssuer),
+		"issuer":  w.text(&e.issuer, w.checkIssuer),
 		"methods": w.texts(&e.methods, w.checkMethod),
 	})
 	switch {
@@ -77,8 +77,8 @@ func checkTokenID(id string) string {
 	return checkID(id)
 }
 
-// checkIssuer takes what can be the issuer of a server's configuration.
-func checkIssuer(issuer string) string {
+// checkIssuer takes what is, or can be, an issuer of the server's configuration.
+func (w *walker) checkIssuer(issuer string) string {
 	if wrong := checkID(issuer); wrong != "" {
 		return wrong
 	}
@@ -91,6 +91,8 @@ func checkIssuer(issuer string) string {
 		return "ends with a slash: write the iss claim, which has none"
 	case !strings.HasPrefix(issuer, u.Scheme+"://"), u.Host != strings.ToLower(u.Host):
 		return "has upper case in scheme or host: write them in lower case"
+	case w.known.issuer != nil && !w.known.issuer(issuer):
+		return "the server takes no tokens of " + clip(issuer) + ": check its spelling, or remove it"
 	}
 	return ""
 }
@@ -114,7 +116,7 @@ func (w *walker) checkMethod(name string) string {
 		return "wildcards mean nothing: write pkg.Service for all its methods"
 	case !methodName.MatchString(name):
 		return "not a method: write /pkg.Service/Method, or pkg.Service for all its methods"
-	case w.known != nil && !w.known(name):
+	case w.known.method != nil && !w.known.method(name):
 		return "no registered method or service " + clip(name) + ": check its spelling, or remove it"
 	}
 	return ""

@@ -39,6 +39,8 @@ type Config struct {
 	// a misspelled name would close nothing. Open and the polling goroutine call it.
 	// Nil checks nothing.
 	KnownMethod func(name string) bool
+	// KnownIssuer is the same for issuers.
+	KnownIssuer func(issuer string) bool
 }
 
 // List is the list in a file. It is safe for concurrent use. A nil List and the zero
@@ -46,7 +48,7 @@ type Config struct {
 type List struct {
 	source   source
 	onChange func()
-	known    func(name string) bool
+	known    known
 	log      *slog.Logger
 
 	current atomic.Pointer[snapshot] // nil once closed
@@ -88,7 +90,7 @@ func Open(path string, cfg Config) (*List, error) {
 	l := &List{
 		source:   source{path: path},
 		onChange: cfg.OnChange,
-		known:    cfg.KnownMethod,
+		known:    known{method: cfg.KnownMethod, issuer: cfg.KnownIssuer},
 		log:      log.With(slog.String("access_list", path)),
 		done:     make(chan struct{}),
 	}

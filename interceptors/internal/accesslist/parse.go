@@ -30,12 +30,15 @@ type entry struct {
 	reason   string
 }
 
-// parse reads a file's content. known is that of [Config]. An error names the place.
-func parse(content []byte, known func(name string) bool) (*document, error) {
+// known is what a server has, as [Config] tells. A nil function knows everything.
+type known struct{ method, issuer func(name string) bool }
+
+// parse reads a file's content. An error names the place.
+func parse(content []byte, has known) (*document, error) {
 	if err := checkSyntax(content); err != nil {
 		return nil, err
 	}
-	w := &walker{dec: json.NewDecoder(bytes.NewReader(content)), known: known}
+	w := &walker{dec: json.NewDecoder(bytes.NewReader(content)), known: has}
 	w.dec.UseNumber() // a number is of the wrong type, whatever its size
 	doc := &document{}
 	err := w.object("", members{
@@ -94,7 +97,7 @@ func position(content []byte, at int) string {
 // structs would overlook members that come twice or in another case.
 type walker struct {
 	dec   *json.Decoder
-	known func(name string) bool
+	known known
 }
 
 // members maps the names that an object may have to what reads their values.

@@ -95,7 +95,7 @@ func TestRefusedFiles(t *testing.T) {
 
 func wantRefused(t *testing.T, content, want string) {
 	t.Helper()
-	doc, err := parse([]byte(content), nil)
+	doc, err := parse([]byte(content), known{})
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%.200s: got %v, error\n     %v\nwant %s", content, doc, err, want)
 	}
@@ -122,7 +122,7 @@ func TestRefusedIssuers(t *testing.T) {
 		issuer1, "https://issuer.test", "https://issuer.test:8443/Pool_1", "http://localhost:1/p", "http://127.0.0.1:1/p", "http://[::1]:1/p",
 		"https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_Example",
 	} {
-		if _, err := parse(fmt.Appendf(nil, `{"deny": [{"clients": ["a"], "issuer": %q}]}`, issuer), nil); err != nil {
+		if _, err := parse(fmt.Appendf(nil, `{"deny": [{"clients": ["a"], "issuer": %q}]}`, issuer), known{}); err != nil {
 			t.Errorf("%s: got %v, want it accepted", issuer, err)
 		}
 	}
@@ -142,7 +142,7 @@ func TestRefusedMethods(t *testing.T) {
 		}
 	}
 	for _, method := range []string{"pkg.Svc", "Svc", "/Svc/M", "/a_1.B2.C_/D_3", readMethod} {
-		if _, err := parse(fmt.Appendf(nil, `{"deny": [{"methods": [%q]}]}`, method), nil); err != nil {
+		if _, err := parse(fmt.Appendf(nil, `{"deny": [{"methods": [%q]}]}`, method), known{}); err != nil {
 			t.Errorf("%s: got %v, want it accepted", method, err)
 		}
 	}
@@ -151,17 +151,33 @@ func TestRefusedMethods(t *testing.T) {
 // TestUnknownMethods: what the server does not have is refused in either list.
 func TestUnknownMethods(t *testing.T) {
 	t.Parallel()
-	known := func(name string) bool { return name == "p.S" || name == "/p.S/M" }
+	has := func(name string) bool { return name == "p.S" || name == "/p.S/M" }
 	for _, form := range []string{`{"deny": [{"methods": ["p.S", "/p.S/M", %q]}]}`, `{"allow": [{"clients": ["a"], "methods": ["p.S", "/p.S/M", %q]}]}`} {
 		for _, unknown := range []string{"p.T", "/p.S/m", "/p.S/" + strings.Repeat("M", 200)} {
-			_, err := parse(fmt.Appendf(nil, form, unknown), known)
+			_, err := parse(fmt.Appendf(nil, form, unknown), known{method: has})
 			want := fmt.Sprintf("[0].methods[2]: no registered method or service %.*q", 100, unknown)
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), ": check its spelling") {
 				t.Errorf("%s: got %v, want %s", unknown, err, want)
 			}
 		}
-		if _, err := parse(fmt.Appendf(nil, form, "p.S"), known); err != nil {
+		if _, err := parse(fmt.Appendf(nil, form, "p.S"), known{method: has}); err != nil {
 			t.Errorf("got %v, want known names accepted", err)
+		}
+	}
+}
+
+// TestUnknownIssuers: an entry for an issuer that the server does not have would do
+// nothing.
+func TestUnknownIssuers(t *testing.T) {
+	t.Parallel()
+	has := known{issuer: func(issuer string) bool { return issuer == issuer1 }}
+	for _, form := range []string{`{"deny": [{"clients": ["a"], "issuer": %q}]}`, `{"allow": [{"clients": ["a"], "methods": ["p.S"], "issuer": %q}]}`} {
+		_, err := parse(fmt.Appendf(nil, form, "https://other.test/p"), has)
+		if want := `[0].issuer: the server takes no tokens of "https://other.test/p": check its spelling`; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if _, err := parse(fmt.Appendf(nil, form, issuer1), has); err != nil {
+			t.Errorf("got %v, want the server's issuer accepted", err)
 		}
 	}
 }
@@ -174,7 +190,7 @@ func TestErrorsShowNoToken(t *testing.T) {
 		`{"deny": [{"token_ids": [%q]}]}`, `{"deny": [{"methods": [%q]}]}`, `{"deny": [{"clients": ["a"], "issuer": %q}]}`,
 		`{"deny": [{"clients": %q}]}`, `{"deny": [{%q: 1}]}`, `{%q: 1}`, `%q`, `{"deny": [%q }`,
 	} {
-		_, err := parse(fmt.Appendf(nil, form, token), func(string) bool { return false })
+		_, err := parse(fmt.Appendf(nil, form, token), known{method: func(string) bool { return false }})
 		if err == nil || strings.Contains(err.Error(), "bbb") || strings.Contains(err.Error(), "signature") {
 			t.Errorf("%s: got error %v, want one without the token", form, err)
 		}
@@ -194,7 +210,7 @@ func TestAcceptedFiles(t *testing.T) {
 		`{"deny": [{"methods": ["p.S"], "reason": "r"}], "allow": [{"methods": ["p.S"], "clients": ["a"]}]}`:            2,
 		`{"deny": [{"token_ids": ["a.eyJ.x", "eyJ.a.b.c"]}]}`:                                                           1,
 	} {
-		doc, err := parse([]byte(content), nil)
+		doc, err := parse([]byte(content), known{})
 		if err != nil || len(doc.deny)+len(doc.allow) != entries {
 			t.Errorf("%s: got %+v, %v, want %d entries", content, doc, err, entries)
 		}

@@ -1,0 +1,125 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+)
+
+// BenchmarkEndToEnd is whole calls: 64 callers on one connection who send 100 bytes and
+// get them back, from a server in a process of its own. The rows take turns within each
+// round; each metric is the median of the rounds.
+//
+//	server-ns/call   processor time of the server's process
+//	x-ignored        that by what it is if the server gets the token and does not look
+//	x-ignored-both   the same with the client's process added
+//	of-no-auth       calls a second by those without a token to a server without a guard
+func BenchmarkEndToEnd(b *testing.B) {
+	const (
+		callers = 64
+		turns   = 4 // of each row in a round
+	)
+	l := newLab(b)
+	tokens := l.mint(b, 1)
+	servers := make(map[string]*process)
+	rows := []*endToEndRow{{name: "no-auth", guard: "none"}, {name: "ignored", guard: "none", tokens: tokens}}
+	for _, name := range slices.Concat([]string{"limit", "scopeauth"}, tapRows, peerRows) {
+		rows = append(rows, &endToEndRow{name: name, guard: name, tokens: tokens})
+	}
+	for _, row := range rows {
+		if servers[row.guard] == nil {
+			servers[row.guard] = startProcess(b, row.guard, l.provider(tokens...))
+		}
+	}
+	for _, secure := range []bool{false, true} {
+		b.Run(transportName(secure), func(b *testing.B) {
+			for _, row := range rows {
+				row.server = servers[row.guard]
+				row.samples = nil
+				row.load = load{
+					conns:   []*grpc.ClientConn{dial(b, row.server.addr(secure), secure)},
+					callers: callers, calls: sized(2_000, callers), tokens: row.tokens, call: echoing(100), want: codes.OK,
+				}
+				row.load.run(b) // the connection is there, and the token known
+				row.load.calls = sized(5_000, callers)
+				row.callsInRound = row.load.calls * sized(turns, 1)
+			}
+			for round := range sized(rounds, 1) {
+				for turn := range sized(turns, 1) { // short ones, so that all rows meet the same noise
+					for i := range rows {
+						rows[(i+round+turn)%len(rows)].sample(b, round)
+					}
+				}
+			}
+			for _, row := range rows {
+				b.Run(row.name, func(b *testing.B) { row.report(b, rows[0], rows[1]) })
+			}
+		})
+	}
+}
+
+func transportName(secure bool) string {
+	if secure {
+		return "TLS"
+	}
+	return "plaintext"
+}
+
+type endToEndRow struct {
+	name, guard string
+	tokens      []string
+	server      *process
+	load        load
+	// callsInRound is how many calls one sample sums up.
+	callsInRound int
+	samples      []endToEndSample // one for each round
+}
+
+// endToEndSample is the sum of a round's turns.
+type endToEndSample struct {
+	server, client time.Duration // processor time
+	took           time.Duration
+}
+
+func (r *endToEndRow) sample(b *testing.B, round int) {
+	b.Helper()
+	before := r.server.ask(b, askUsage)
+	beforeClient, err := cpuTime()
+	must(b, err)
+	start := time.Now()
+	r.load.run(b)
+	took := time.Since(start)
+	afterClient, err := cpuTime()
+	must(b, err)
+	after := r.server.ask(b, askUsage)
+	if round == len(r.samples) {
+		r.samples = append(r.samples, endToEndSample{})
+	}
+	sum := &r.samples[round]
+	sum.server += after.CPU - before.CPU
+	sum.client += afterClient - beforeClient
+	sum.took += took
+}
+
+func (r *endToEndRow) report(b *testing.B, noAuth, ignored *endToEndRow) {
+	b.Helper()
+	var server, alone, both, rate []float64
+	for i, s := range r.samples {
+		base := ignored.samples[i]
+		server = append(server, float64(s.server)/float64(r.callsInRound))
+		alone = append(alone, float64(s.server)/float64(base.server))
+		both = append(both, float64(s.server+s.client)/float64(base.server+base.client))
+		rate = append(rate, float64(noAuth.samples[i].took)/float64(s.took))
+	}
+	b.ReportMetric(0, "ns/op") // the rounds were before
+	b.ReportMetric(median(server), "server-ns/call")
+	b.ReportMetric(median(alone), "x-ignored")
+	b.ReportMetric(median(both), "x-ignored-both")
+	b.ReportMetric(median(rate), "of-no-auth")
+}

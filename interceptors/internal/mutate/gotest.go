@@ -1,0 +1,219 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// testTimeout bounds the tests of one package.
+	testTimeout = "60s"
+	// goTestTimeout bounds a whole run, with compiling.
+	goTestTimeout = 10 * time.Minute
+)
+
+// run tests the mutant. The error is about the run: what the tests say is in the result.
+func (m *mutant) run(ctx context.Context, root string) (result, error) {
+	if m.equivalent != "" {
+		return result{mutant: m, state: equivalent}, nil
+	}
+	text, err := m.mutate(root)
+	if err != nil {
+		return result{mutant: m}, err
+	}
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return result{mutant: m}, err
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := writeOverlay(dir, filepath.Join(root, filepath.FromSlash(m.file)), text)
+	if err != nil {
+		return result{mutant: m}, err
+	}
+	found, err := goTest(ctx, root, m.packages, "-overlay="+overlay, "-run="+m.tests)
+	if err != nil {
+		return result{mutant: m}, fmt.Errorf("%s: %s: %w", m.at, m.check, err)
+	}
+	return found.result(m), nil
+}
+
+// writeOverlay writes the file that makes the compiler read text in the place of file.
+func writeOverlay(dir, file, text string) (string, error) {
+	original, err := filepath.Abs(file)
+	if err != nil {
+		return "", err
+	}
+	replacement := filepath.Join(dir, filepath.Base(file))
+	content, err := json.Marshal(map[string]map[string]string{"Replace": {original: replacement}})
+	if err != nil {
+		return "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, errors.Join(os.WriteFile(replacement, []byte(text), 0o600), os.WriteFile(overlay, content, 0o600))
+}
+
+// baseline runs all tests that mutants will run, and fails unless they are green.
+func baseline(ctx context.Context, root string, mutants []mutant) error {
+	packages := map[string]bool{}
+	for _, m := range mutants {
+		for _, p := range m.packages {
+			packages[p] = m.equivalent == "" || packages[p]
+		}
+	}
+	maps.DeleteFunc(packages, func(_ string, needed bool) bool { return !needed })
+	if len(packages) == 0 {
+		return nil
+	}
+	found, err := goTest(ctx, root, slices.Sorted(maps.Keys(packages)))
+	if err != nil {
+		return err
+	}
+	switch r := found.result(&mutant{}); r.state {
+	case survived:
+		return nil
+	case notCompiled:
+		return fmt.Errorf("the code does not compile without any mutant: %s", r.compiler)
+	case killed, equivalent:
+		return fmt.Errorf("tests are red without any mutant: %s", r)
+	}
+	return nil
+}
+
+// goTest runs the tests of the packages, which are directories below root.
+func goTest(ctx context.Context, root string, packages []string, flags ...string) (*findings, error) {
+	ctx, cancel := context.WithTimeout(ctx, goTestTimeout)
+	defer cancel()
+	args := append([]string{"test", "-json", "-count=1", "-failfast=false", "-vet=off", "-timeout=" + testTimeout}, flags...)
+	for _, p := range packages {
+		args = append(args, "./"+p)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // what a list names
+	cmd.Dir = root
+	cmd.WaitDelay = 10 * time.Second // tests that outlive go test hold its output open
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	runErr := cmd.Run()
+	found, err := readEvents(&stdout)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, fmt.Errorf("go test: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
+	case (runErr == nil) == found.red():
+		return nil, fmt.Errorf("go test: exit status and events differ: %s", bytes.TrimSpace(stderr.Bytes()))
+	}
+	return found, nil
+}
+
+// event is a line of go test -json (go doc test2json) or go build -json (go help buildjson).
+type event struct {
+	Action      string
+	Package     string
+	Test        string
+	Output      string
+	FailedBuild string
+}
+
+// findings are what went wrong in one run of go test.
+type findings struct {
+	broken   bool                // something does not compile
+	compiler []string            // what the compiler said
+	order    []string            // the packages that failed, as the events come
+	failed   map[string][]string // by package: the tests that failed, those that hold others included
+	crash    map[string]string   // by package: what ended the tests early
+}
+
+func (f *findings) red() bool { return len(f.order) > 0 }
+
+// readEvents reads what go test -json prints.
+func readEvents(r io.Reader) (*findings, error) {
+	f := &findings{failed: map[string][]string{}, crash: map[string]string{}}
+	dec := json.NewDecoder(r)
+	for {
+		var e event
+		err := dec.Decode(&e) //nolint:musttag // test2json has these very names
+		if errors.Is(err, io.EOF) {
+			return f, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case e.Action == "build-output":
+			f.compiler = append(f.compiler, strings.TrimSpace(e.Output))
+		case e.Action == "output":
+			f.output(e)
+		case e.Action != "fail":
+		case e.Test != "":
+			f.failed[e.Package] = append(f.failed[e.Package], e.Test)
+		default:
+			f.order = append(f.order, e.Package)
+			f.broken = f.broken || e.FailedBuild != ""
+		}
+	}
+}
+
+// output looks for what ends the tests of a package early.
+func (f *findings) output(e event) {
+	switch {
+	case strings.HasPrefix(e.Output, "panic: test timed out"):
+		f.crash[e.Package] = "timeout"
+	case f.crash[e.Package] == "timeout":
+	case strings.HasPrefix(e.Output, "panic: "), strings.HasPrefix(e.Output, "fatal error: "):
+		f.crash[e.Package] = "panic"
+	}
+}
+
+// result sums up. Where tests ended early, the names of those that still ran depend on
+// chance, so that only the fact is told.
+func (f *findings) result(m *mutant) result {
+	r := result{mutant: m}
+	switch {
+	case f.broken:
+		r.state, r.compiler = notCompiled, strings.Join(f.compiler[:min(len(f.compiler), 3)], "; ")
+		return r
+	case !f.red():
+		r.state = survived
+		return r
+	}
+	r.state = killed
+	slices.SortFunc(f.order, func(a, b string) int { return place(m, a) - place(m, b) })
+	for _, pkg := range f.order {
+		red := redPackage{name: pkg[strings.LastIndexByte(pkg, '/')+1:], tests: leaves(f.failed[pkg])}
+		switch crash := f.crash[pkg]; {
+		case crash != "":
+			red.tests = []string{"(" + crash + ")"}
+		case len(red.tests) == 0:
+			red.tests = []string{"(exit status after the tests)"}
+		}
+		r.red = append(r.red, red)
+	}
+	return r
+}
+
+// place is where the package stands in the mutant's list.
+func place(m *mutant, pkg string) int {
+	return slices.IndexFunc(m.packages, func(p string) bool { return strings.HasSuffix(pkg, p) })
+}
+
+// leaves drops the tests that only hold others which failed, and sorts the rest.
+func leaves(tests []string) []string {
+	slices.Sort(tests)
+	return slices.DeleteFunc(slices.Clone(tests), func(name string) bool {
+		return slices.ContainsFunc(tests, func(other string) bool { return strings.HasPrefix(other, name+"/") })
+	})
+}

@@ -1,0 +1,73 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"fmt"
+	"time"
+)
+
+// Ends returns with which refusals the server may end a stream that it had let open,
+// at an instant of the call's span.
+func (s *Server) Ends(c Call) Outcomes {
+	var outcomes Outcomes
+	if may, _ := c.Token.expired(c.Span, s.ClockSkew); may {
+		outcomes.add(TokenExpired) // the signature is proven, so the caller is told
+	}
+	s.stays(c, &outcomes)
+	s.barred(c, &outcomes)
+	revoked(c, &outcomes)
+	return outcomes
+}
+
+// stays is about the key and the client of an open stream: nothing is fetched for it.
+func (s *Server) stays(c Call, outcomes *Outcomes) (passes bool) {
+	names, lacking := s.Issuers[c.Token.Issuer].Keys.lookup(c.Token.KeyID, c.Span)
+	for _, name := range names {
+		if name == c.Token.SignedWith {
+			passes = true
+		} else {
+			lacking = true
+		}
+	}
+	if lacking {
+		outcomes.add(TokenInvalid)
+	}
+	return s.welcome(c, outcomes) && passes
+}
+
+// Look is one time that the server asked whether an open stream's token is revoked.
+type Look struct {
+	At     time.Time
+	Answer Answer // what it was told
+}
+
+// CheckLooks returns what is wrong with the looks at one stream. The first is that of
+// its opening. Whoever looks asks the access file first, then about the revocation,
+// then the clock, then about the key and the client, and does not look again if one of
+// them is against the stream.
+func (s *Server) CheckLooks(c Call, looks []Look) []string {
+	var faults []string
+	for i := range looks[:max(0, len(looks)-1)] {
+		look, next := looks[i], looks[i+1]
+		fault := func(what string) {
+			faults = append(faults, fmt.Sprintf("look %d of %d, %v after the opening: the stream lived on although %s", i+1, len(looks), look.At.Sub(c.From), what))
+		}
+		if look.Answer != NotRevoked {
+			fault("its token was revoked")
+		}
+		c.Span = Span{look.At, next.At}
+		if _, must := c.Token.expired(c.Span, s.ClockSkew); must && i > 0 { // the opening looked at the clock before
+			fault("its token had expired")
+		}
+		var ignored Outcomes
+		if i > 0 && !s.stays(c, &ignored) {
+			fault("its key or its client had gone")
+		}
+		if !s.barred(c, &ignored) {
+			fault("the access file was against it")
+		}
+	}
+	return faults
+}
