@@ -613,7 +613,7 @@ func TestD18BadSignatures(t *testing.T) {
 		e := newKeysEndpoint()
 		l := newKeysLab(t, e)
 		for i := range 20 {
-			forged := sign(e.stranger, b64(goodHeader)+"."+b64(with("jti", fmt.Sprintf("%q", fmt.Sprint(i)))))
+			forged := sign(e.stranger, b64(goodHeader)+"."+b64(with("jti", fmt.Sprintf(`"%d"`, i))))
 			l.refuses(t, "a bad signature", forged, serverauth.ReasonSignatureInvalid, 0)
 		}
 		l.passes(t, "a good one", e.good(), 0)

@@ -100,6 +100,7 @@ func inMemory(ctx context.Context, values ...string) context.Context {
 // restStream is a stream as far as the interceptor looks at it.
 type restStream struct {
 	grpc.ServerStream
+
 	ctx context.Context
 }
 
@@ -635,6 +636,7 @@ func TestE8RegisteredAfterTheCheck(t *testing.T) {
 // cautious has handlers that ask for their caller themselves.
 type cautious struct {
 	files
+
 	passed bool
 }
 

@@ -42,6 +42,8 @@ type Authorizer struct {
 	recheckStreams time.Duration
 	stopHealth     func()
 
+	noted notedMethods
+
 	// services are the registered methods, by full name, and whether each is a stream;
 	// nil until CheckServer has seen the server.
 	services atomic.Pointer[map[string]bool]

@@ -4,10 +4,10 @@
 package serverauth
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -291,10 +291,10 @@ func TestCacheThatIsNone(t *testing.T) {
 // Where tokens are in the table differs from process to process.
 func TestCacheSeed(t *testing.T) {
 	t.Parallel()
-	if newTokenCache(1, 1).hash(cacheName(1)) == newTokenCache(1, 1).hash(cacheName(1)) {
+	c, another := newTokenCache(1, 1), newTokenCache(1, 1)
+	if c.hash(cacheName(1)) == another.hash(cacheName(1)) {
 		t.Error("two caches hash alike")
 	}
-	c := newTokenCache(1, 1)
 	for i := range hashed { // each of the bytes counts
 		changed := []byte(cacheName(1))
 		changed[len(changed)-hashed+i]++
@@ -394,7 +394,7 @@ func TestCacheBoundsHoldWhileManyInsert(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(w), 3))
 			var mine []*verified
 			for range 1500 {
-				e := cacheEntry(fmt.Sprint(rnd.IntN(5)), cacheName(rnd.IntN(200))+strings.Repeat("x", rnd.IntN(2)*rnd.IntN(3000)))
+				e := cacheEntry(strconv.Itoa(rnd.IntN(5)), cacheName(rnd.IntN(200))+strings.Repeat("x", rnd.IntN(2)*rnd.IntN(3000)))
 				e.validUntil = rnd.Int64N(1000)
 				c.put(e, time.Unix(0, rnd.Int64N(1000)))
 				mine = append(mine, e)

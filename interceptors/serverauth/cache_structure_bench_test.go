@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"maps"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,9 @@ type chains struct{ *tokenCache }
 func (c chains) put(e *verified) { c.tokenCache.put(e, cacheNow()) }
 
 // copied is a map that each insertion copies.
-type copied struct{ entries atomic.Pointer[map[string]*verified] }
+type copied struct {
+	entries atomic.Pointer[map[string]*verified]
+}
 
 func (c *copied) put(e *verified) {
 	next := map[string]*verified{}
@@ -160,7 +163,7 @@ func benchEntries(n int) []*verified {
 	var seed [2]maphash.Seed
 	seed[0], seed[1] = maphash.MakeSeed(), maphash.MakeSeed()
 	for i := range entries {
-		number := fmt.Sprint(i)
+		number := strconv.Itoa(i)
 		entries[i] = cacheEntry(fmt.Sprint("client", i%100),
 			fmt.Sprintf("%s%016x%016x", rest, maphash.String(seed[0], number), maphash.String(seed[1], number)))
 	}

@@ -3,8 +3,11 @@
 
 package serverauth
 
-// permitted notes that a token's scopes permit a method. Neither the token nor the
-// authorizer's rules ever change, so it holds as long as the token does.
+import "sync"
+
+// permitted stands for a method that an authorizer's rules permit to a token. Neither
+// the token nor the rules ever change, so it holds as long as the token does. There is
+// one for each method, which all tokens share.
 type permitted struct {
 	auth   *Authorizer
 	method string
@@ -12,33 +15,52 @@ type permitted struct {
 
 // maxPermitted bounds what is noted of one token. Callers use few methods; for others
 // the rule is looked up each time.
-const maxPermitted = 8
+const maxPermitted = 6
 
 // mayCall reports whether it is noted that the token permits the method.
 func (e *verified) mayCall(a *Authorizer, method string) bool {
-	list := e.permitted.Load()
-	if list == nil {
-		return false
-	}
-	for i := range *list {
-		if p := &(*list)[i]; p.auth == a && p.method == method {
+	for i := range e.permitted {
+		p := e.permitted[i].Load()
+		if p == nil {
+			return false
+		}
+		if p.auth == a && p.method == method {
 			return true
 		}
 	}
 	return false
 }
 
-// notePermitted notes it, copying on write. Of two at the same time one may be lost: it
-// is noted the next time.
+// notePermitted notes it, if there is room.
 func (e *verified) notePermitted(a *Authorizer, method string) {
-	old := e.permitted.Load()
-	var list []permitted
-	if old != nil {
-		if len(*old) >= maxPermitted || e.mayCall(a, method) {
+	if e.issuer == nil || e.mayCall(a, method) {
+		return
+	}
+	p := a.noted.of(a, method)
+	for i := range e.permitted {
+		if e.permitted[i].CompareAndSwap(nil, p) {
 			return
 		}
-		list = append(list, *old...)
 	}
-	list = append(list, permitted{a, method})
-	e.permitted.CompareAndSwap(old, &list)
+}
+
+// notedMethods makes one permitted of each method. It is bounded by the methods that
+// have a rule.
+type notedMethods struct {
+	mu      sync.Mutex
+	methods map[string]*permitted
+}
+
+func (n *notedMethods) of(a *Authorizer, method string) *permitted {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.methods == nil {
+		n.methods = make(map[string]*permitted)
+	}
+	p := n.methods[method]
+	if p == nil {
+		p = &permitted{a, method}
+		n.methods[method] = p
+	}
+	return p
 }

@@ -20,8 +20,9 @@ import (
 // nothing changes at run time when it passes.
 //
 // A call that passes without a valid token has no principal: [PrincipalFromContext]
-// finds nobody. Refused in any case is what is closed on purpose: a method without a
-// rule, a revoked token, a caller that the access file denies.
+// finds nobody. Refused in any case is what is closed on purpose, and what may be: a
+// method without a rule, a revoked token, a caller that the access file denies, and one
+// about whom CheckRevoked or the file cannot be asked.
 func ReportOnly(what policy.ReportOnly) Option {
 	return optionFunc(func(cfg *config) {
 		if cfg.reportOnly != nil {

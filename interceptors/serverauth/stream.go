@@ -82,10 +82,10 @@ func (s *boundStream) look() {
 	if refusal != nil && a.waives(s.call.method, refusal) {
 		s.waived = true
 		a.wouldDeny(s.ctx, s.call, refusal, time.Time{})
-		refusal = s.reasonToEnd() // one that is not waived
+		refusal = nil // if CheckRevoked is due, the next look follows at once
 	}
 	if refusal != nil {
-		s.end(refusal.of(s.call.method))
+		s.end(refusal)
 		return
 	}
 	s.timer.Reset(s.untilNextLook())

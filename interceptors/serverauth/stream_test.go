@@ -105,12 +105,10 @@ func TestE10NothingIsDeliveredAfterTheEnd(t *testing.T) {
 				var delivered int
 				var last error
 				l := newStreamLab(t, setup{server: handledBy(func(ss grpc.ServerStream) error {
-					for {
-						if last = receive(ss); last != nil {
-							return nil
-						}
+					for last = receive(ss); last == nil; last = receive(ss) {
 						delivered++
 					}
+					return nil
 				})})
 				c := l.stream(t, row.method)
 				sent := 0
