@@ -70,6 +70,18 @@ bench: ## Run the benchmarks; compare two runs with .tmp/bin/benchstat
 	@go test -run '^$$' -bench . -benchmem ./interceptors/...
 	@cd interceptors/internal/bench && go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: mutate
+mutate: ## Switch each check of the server side off in turn; write which tests notice to docs/mutants.md
+	@go run ./interceptors/internal/mutate -o docs/mutants.md
+
+.PHONY: mutate-list
+mutate-list: ## Fail if an entry of the list of checks does not fit the code
+	@go run ./interceptors/internal/mutate -list
+
+.PHONY: soak
+soak: ## Run the server side for 60 s under faults, floods and rotations, with each decision computed beforehand
+	@go test $(RACE) -count=1 -timeout 10m -run '^TestSoak$$' -v ./interceptors/internal/soak -soak 60s
+
 .PHONY: quickstart
 quickstart: ## Run the demonstration on the embedded Cognito
 	@go run ./examples/quickstart

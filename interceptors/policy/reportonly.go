@@ -28,8 +28,8 @@ import (
 type ReportOnly struct {
 	// Authentication lets calls without a valid token pass, without a principal.
 	Authentication bool
-	// Authorization lets verified callers pass whose token lacks a scope, and those that
-	// a check of the server's own refuses.
+	// Authorization lets verified callers pass whose token lacks a scope or carries one of
+	// another server, and those that a function of the server's own (CheckCall) refuses.
 	Authorization bool
 	// Methods are full methods ("/demo.files.v1.FileReadService/ReadFile") or services
 	// ("demo.files.v1.FileReadService"). Empty: all.

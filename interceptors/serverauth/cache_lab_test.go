@@ -9,7 +9,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -39,16 +38,16 @@ var cacheKey = sync.OnceValue(func() *rsa.PrivateKey {
 // cacheNow is the time by which these tests check tokens.
 func cacheNow() time.Time { return time.Unix(1_790_000_060, 0) }
 
+// cacheJWK is the entry of the key in a document.
+func cacheJWK(kid string) string {
+	return `{"kty":"RSA","alg":"RS256","use":"sig","kid":"` + kid + `","e":"AQAB","n":"` +
+		base64.RawURLEncoding.EncodeToString(cacheKey().N.Bytes()) + `"}`
+}
+
 // newCacheVerifier returns a verifier with one static key and no goroutine.
 func newCacheVerifier(t testing.TB, opts ...VerifierOption) *Verifier {
 	t.Helper()
-	doc, err := json.Marshal(map[string]any{"keys": []any{map[string]string{
-		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": cacheKeyID, "e": "AQAB",
-		"n": base64.RawURLEncoding.EncodeToString(cacheKey().N.Bytes()),
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := []byte(`{"keys":[` + cacheJWK(cacheKeyID) + `]}`)
 	issuer := Issuer{URL: cacheIssuer, Clients: AnyClient(), StaticJWKS: doc, Offline: true}
 	v, err := NewVerifier(t.Context(), []Issuer{issuer}, append([]VerifierOption{WithClock(cacheNow), WithLogger(nil)}, opts...)...)
 	if err != nil {

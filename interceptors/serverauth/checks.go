@@ -87,7 +87,6 @@ func (a *Authorizer) consult(ctx context.Context, call *callContext, req any, so
 		return soFar
 	}
 	if call.who == nil || call.early {
-		call.early = false // from here on it is not the header frame that decides
 		if refusal := a.barred(who, call.method); refusal != nil {
 			return refusal
 		}

@@ -86,7 +86,7 @@ func (a *Authorizer) authorize(ctx context.Context, method string, req any) (con
 		a.wouldDeny(ctx, call, refusal, begin)
 		return ctx, call, nil
 	}
-	a.denied(ctx, call, refusal, begin)
+	a.denied(ctx, call, refusal, StageCall, begin)
 	return nil, nil, a.refuse(ctx, method, refusal)
 }
 

@@ -75,16 +75,8 @@ func (a *Authorizer) allowed(ctx context.Context, call *callContext, begin time.
 	a.report(ctx, call, nil, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, begin)
 }
 
-func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
-	stage := StageCall
-	if call.early {
-		stage = StageHeader
-	}
+func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Error, stage Stage, begin time.Time) {
 	a.report(ctx, call, refusal, Decision{Outcome: OutcomeDenied, Stage: stage}, begin)
-}
-
-func (a *Authorizer) deniedStream(ctx context.Context, call *callContext, refusal *Error) {
-	a.report(ctx, call, refusal, Decision{Outcome: OutcomeDenied, Stage: StageStream}, time.Time{})
 }
 
 // wouldDeny logs and reports a refusal that is waived. begin is zero in an open stream.

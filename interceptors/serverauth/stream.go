@@ -63,6 +63,9 @@ func (s *boundStream) untilNextLook() time.Duration {
 	if every := s.call.auth.recheckStreams; every > 0 {
 		next = min(next, every-time.Since(s.checked))
 	}
+	if s.call.auth.access != nil {
+		next = min(next, defaultRecheck) // what AccessFile promises, however seldom CheckRevoked is asked
+	}
 	return max(next, 0)
 }
 
@@ -248,7 +251,7 @@ func (s *boundStream) result(handlers error) error {
 		return handlers
 	}
 	refusal := s.over.Load()
-	s.call.auth.deniedStream(s.ctx, s.call, refusal)
+	s.call.auth.denied(s.ctx, s.call, refusal, StageStream, time.Time{})
 	return s.call.auth.refuse(s.ctx, s.call.method, refusal)
 }
 

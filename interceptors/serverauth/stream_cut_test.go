@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -159,9 +160,13 @@ func TestE10CutAsTheClientSeesIt(t *testing.T) {
 // conn returns a connection of gRPC's own client.
 func (l *lab) conn(t testing.TB) *grpc.ClientConn {
 	t.Helper()
+	transport := insecure.NewCredentials()
+	if l.tls != nil {
+		transport = credentials.NewTLS(l.tls)
+	}
 	conn, err := grpc.NewClient("passthrough:///memory",
 		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return l.memory.Dial() }),
-		grpc.WithTransportCredentials(credentials.NewTLS(l.tls)))
+		grpc.WithTransportCredentials(transport))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,8 +205,7 @@ func TestE10CutWithoutATapHandle(t *testing.T) {
 		l := newStreamLab(t, setup{options: []serverauth.Option{serverauth.CutIdleStreams()}})
 		served := serveMemory(t, grpc.ChainStreamInterceptor(l.observeStream, l.auth.StreamServerInterceptor()),
 			grpc.ChainUnaryInterceptor(l.auth.UnaryServerInterceptor()))
-		c := served.dial(t)
-		defer c.close()
+		c := patient(t, served.dial(t))
 		c.open(t, chat, bearer(l.echoToken()))
 		c.pass(t)
 		l.at(t, tokenTime+time.Minute)
@@ -266,7 +270,6 @@ func TestE10PublicStreamIsNotCut(t *testing.T) {
 			register: func(srv *grpc.Server) { healthpb.RegisterHealthServer(srv, server) },
 		})
 		c := l.dial(t)
-		defer c.close()
 		c.open(t, healthpb.Health_Watch_FullMethodName, bearer(l.echoToken())) // it does not count
 		c.send(t, nil)
 		c.closeSend(t)

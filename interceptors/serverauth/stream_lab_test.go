@@ -77,8 +77,23 @@ func (l *streamLab) at(t testing.TB, after time.Duration) {
 func (l *streamLab) stream(t testing.TB, fullMethod string) *rawCall {
 	t.Helper()
 	c := l.dial(t)
-	t.Cleanup(c.close)
 	c.open(t, fullMethod, bearer(l.echoToken()))
+	return c
+}
+
+// dial is the lab's, with a deadline: in a bubble in which something happens now and then
+// for ever, a test would wait for ever too.
+func (l *streamLab) dial(t testing.TB) *rawCall {
+	t.Helper()
+	return patient(t, l.lab.dial(t))
+}
+
+func patient(t testing.TB, c *rawCall) *rawCall {
+	t.Helper()
+	t.Cleanup(c.close)
+	if err := c.conn.SetDeadline(time.Now().Add(2 * 24 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 

@@ -111,6 +111,34 @@ func TestE11CallEndsDuringALook(t *testing.T) {
 	})
 }
 
+// A question to CheckRevoked ends with the call.
+func TestE11CallEndsDuringAQuestion(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		l := newRecheckLab(t, false, true, setup{
+			options: []serverauth.Option{serverauth.RecheckStreams(recheckEvery)},
+			server: handledBy(func(grpc.ServerStream) error {
+				time.Sleep(recheckEvery + time.Second)
+				return nil
+			}),
+		})
+		c := l.stream(t, chat)
+		l.at(t, time.Second)
+		ended := make(chan time.Duration, 1)
+		l.answerRevoked(func(ctx context.Context, p *serverauth.Principal) (bool, error) {
+			revoked, err := mindful(ctx, p)
+			ended <- time.Since(l.clock.begin)
+			return revoked, err
+		})
+		if got := c.finish(t); got.code != ok {
+			t.Errorf("got %v, want OK", got.code)
+		}
+		if got, want := <-ended, recheckEvery+time.Second; got != want {
+			t.Errorf("the question ended after %v, want %v", got, want)
+		}
+	})
+}
+
 // A handler may receive, send and set trailers from three goroutines while the token ends.
 func TestE10SendAndReceiveAsTheTokenEnds(t *testing.T) {
 	t.Parallel()

@@ -267,6 +267,29 @@ func TestE11AccessFileLooksEachSecond(t *testing.T) {
 	}
 }
 
+// What an access file promises of streams holds beside a RecheckStreams of hours, too.
+func TestE11AccessFileBesideRareRechecks(t *testing.T) {
+	t.Parallel()
+	for _, row := range endingChanges {
+		if !row.listed {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				l := newRecheckLab(t, true, false, setup{options: []serverauth.Option{serverauth.RecheckStreams(time.Hour)}})
+				c := l.stream(t, chat)
+				l.at(t, time.Minute+100*time.Millisecond)
+				c.pass(t)
+				row.do(t, l)
+				l.at(t, time.Since(l.clock.begin)+row.known+time.Second)
+				c.send(t, nil)
+				row.refusal.check(t, l.streamLab, chat, c.finish(t))
+			})
+		})
+	}
+}
+
 // What would not refuse the call now ends no stream either.
 func TestE11ChangesThatEndNoStream(t *testing.T) {
 	t.Parallel()
@@ -333,7 +356,6 @@ func TestE11KeysTooOld(t *testing.T) {
 		const opened, dead = 12 * time.Hour, 24 * time.Hour
 		l.at(t, opened)
 		c := l.dial(t)
-		defer c.close()
 		at := l.clock.now().Unix()
 		c.open(t, chat, bearer(l.issuer.token(goodHeader, with("scope", `"echo/call echo/stream"`,
 			"iat", strconv.FormatInt(at, 10), "exp", strconv.FormatInt(at+20*3600, 10)))))
@@ -412,7 +434,15 @@ func TestE10RevocationDoesNotDelayTheEnd(t *testing.T) {
 					c := l.stream(t, chat)
 					l.at(t, tokenTime-2500*time.Millisecond)
 					c.pass(t)
-					l.answerRevoked(row.f(t))
+					f := row.f(t)
+					l.answerRevoked(func(ctx context.Context, p *serverauth.Principal) (bool, error) {
+						context.AfterFunc(ctx, func() {
+							if at := time.Since(l.clock.begin); at != tokenTime {
+								t.Errorf("the question ended after %v, want %v", at, tokenTime)
+							}
+						})
+						return f(ctx, p)
+					})
 					l.at(t, tokenTime-time.Nanosecond)
 					c.pass(t)
 					l.at(t, tokenTime)

@@ -229,7 +229,6 @@ func TestE10ReportOnlyStreamsThatWereLetPass(t *testing.T) {
 					token = l.issuer.good()
 				}
 				c := l.dial(t)
-				defer c.close()
 				c.open(t, chat, bearer(token))
 				c.pass(t)
 				l.at(t, tokenTime)

@@ -442,11 +442,10 @@ func TestE10PrincipalOfAnotherVerifier(t *testing.T) {
 				}
 				options := append([]grpc.ServerOption{grpc.ChainStreamInterceptor(l.observeStream)}, auth.ServerOptions()...)
 				served := serveMemory(t, options...)
-				c := served.dial(t)
-				defer c.close()
+				c := patient(t, served.dial(t))
 				c.open(t, chat, bearer("opaque"))
 				if row.left == 0 {
-					for hour := range 48 { // a message now and then, as gRPC looks whether the client is there
+					for hour := range 40 { // a message now and then, as gRPC looks whether the client is there
 						l.at(t, time.Duration(hour)*time.Hour)
 						c.pass(t)
 					}

@@ -67,8 +67,7 @@ func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.C
 		}
 		refusal = refusal.of(info.FullMethodName)
 		a.log.refusedEarly(ctx, info.FullMethodName, refusal)
-		call.early = true
-		a.denied(ctx, call, refusal, begin)
+		a.denied(ctx, call, refusal, StageHeader, begin)
 		return ctx, refusal
 	}
 	if undecided {

@@ -130,41 +130,40 @@ func TestTapHandleThatDropsTheContext(t *testing.T) {
 	}
 }
 
-// CutIdleStreams needs a tap handle too. Alone it refuses nothing there.
-func TestTapOfCutIdleStreamsAlone(t *testing.T) {
-	t.Parallel()
-	reports := &tapReports{}
-	l := newLab(t, setup{options: []serverauth.Option{serverauth.CutIdleStreams(), serverauth.WithReporter(reports)}})
-	w := l.dialTap(t)
-	defer w.close()
-	got := w.passed(t, whoAmI)
-	if got.code != u || len(got.challenge) != 1 {
-		t.Errorf("no token: got %v %q, want the interceptor's refusal", got.code, got.challenge)
-	}
-	if d := reports.only(t); d.Stage != serverauth.StageCall {
-		t.Errorf("got the decision %+v, want one of the interceptor", d)
-	}
-	if n := l.auth.Stats().HeldRefusals; n != 0 {
-		t.Errorf("%d calls are held", n)
-	}
-}
-
-// Both options together: the decision is handed over, and the stream is cut at its
-// token's end.
-func TestTapTogetherWithCutIdleStreams(t *testing.T) {
+// CutIdleStreams needs a tap handle too. Alone it refuses nothing there, and together with
+// RefuseBeforeDecoding the decision is handed over to a stream that is cut at its token's
+// end.
+func TestTapAndCutIdleStreams(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
-		l, reports := newTapLab(t, setup{memory: true}, serverauth.CutIdleStreams())
-		w := l.dialTap(t)
-		defer w.close()
-		id := w.header(t, chat, bearer(l.echoToken()))
-		got := w.end(t, id)
-		if got.code != codes.Canceled {
-			t.Errorf("got %v %s, want CANCELED at the token's end", got.code, got.message)
-		}
-		all := reports.take()
-		if len(all) != 2 || all[0].Outcome != serverauth.OutcomeAllowed || all[0].Cached || all[1].Stage != serverauth.StageStream {
-			t.Errorf("got the decisions %+v, want one that allows and one that ends the stream", all)
+		t.Helper()
+		alone, both := &tapReports{}, &tapReports{}
+		for _, row := range []struct {
+			reports *tapReports
+			options []serverauth.Option
+		}{
+			{alone, []serverauth.Option{serverauth.CutIdleStreams(), serverauth.WithReporter(alone)}},
+			{both, []serverauth.Option{serverauth.CutIdleStreams(), serverauth.WithReporter(both), serverauth.RefuseBeforeDecoding()}},
+		} {
+			l := newLab(t, setup{memory: true, options: row.options})
+			w := l.dialTap(t)
+			defer w.close()
+			id := w.header(t, chat, bearer(l.echoToken()), header{"grpc-timeout", "3H"})
+			if got := w.end(t, id); got.code != codes.Canceled {
+				t.Errorf("got %v %s, want CANCELED at the token's end", got.code, got.message)
+			}
+			all := row.reports.take()
+			if len(all) != 2 || all[0].Outcome != serverauth.OutcomeAllowed || all[0].Cached || all[1].Stage != serverauth.StageStream {
+				t.Errorf("got the decisions %+v, want one that allows and one that ends the stream", all)
+			}
+			if row.reports == both {
+				w.refused(t, whoAmI)
+			} else if got := w.passed(t, whoAmI, header{"grpc-timeout", "3H"}); got.code != u || len(got.challenge) != 1 {
+				t.Errorf("no token: got %v %q, want the interceptor's refusal", got.code, got.challenge)
+			}
+			if n := l.auth.Stats().HeldRefusals; n != 0 {
+				t.Errorf("%d calls are held, want none", n)
+			}
 		}
 	})
 }
@@ -210,6 +209,7 @@ func TestTapDoesNotWaitForTheLog(t *testing.T) {
 func TestTapHoldsABoundedNumberOfRefusals(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
+		t.Helper()
 		l, reports := newTapLab(t, setup{memory: true})
 		w := l.dialTap(t)
 		defer w.close()
@@ -245,7 +245,7 @@ func TestTapHoldsABoundedNumberOfRefusals(t *testing.T) {
 
 		time.Sleep(10*time.Minute - 1)
 		w.passed(t, whoAmI, limit("1S"))
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		w.refused(t, whoAmI, limit("1H")) // in the place of the one whose time is over
 		held(serverauth.MaxHeldRefusals)
 		w.passed(t, whoAmI, limit("1S"))

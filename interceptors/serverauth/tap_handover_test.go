@@ -157,6 +157,7 @@ func TestTapDecisionDoesNotOutliveTheToken(t *testing.T) {
 	}{
 		{"the token expires", func(*testing.T, *lab) { time.Sleep(time.Hour) }, serverauth.ReasonTokenExpired},
 		{"the client is taken off the list", func(t *testing.T, l *lab) {
+			t.Helper()
 			if err := l.verifier.SetClients(issuerURL, serverauth.Clients("another")); err != nil {
 				t.Error(err)
 			}
@@ -173,6 +174,7 @@ func TestTapDecisionDoesNotOutliveTheToken(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			write(`{"deny": []}`)
 			bubble(t, func(t *testing.T) {
+				t.Helper()
 				l, reports := newTapLab(t, setup{memory: true}, serverauth.AccessFile(path))
 				w := l.dialTap(t)
 				defer w.close()

@@ -99,7 +99,7 @@ func TestA9UpperCaseBehindServeHTTP(t *testing.T) {
 		}
 		r.Header = headers
 		r.Header.Set("Content-Type", "application/grpc")
-		r.Header.Set("Te", "trailers")
+		r.Header.Set("TE", "trailers")
 		resp, err := web.Client().Do(r)
 		if err != nil {
 			t.Fatal(err)

@@ -77,6 +77,9 @@ func TestTapRefusesKnownCallers(t *testing.T) {
 			if d.Stage != serverauth.StageHeader || d.Cached != cached || d.ClientID != clientID || d.Issuer != issuerURL {
 				t.Errorf("%s: got the decision %+v, want one of the header stage with the caller and cached: %v", row.method, d, cached)
 			}
+			if !cached && d.Latency <= 0 {
+				t.Errorf("%s: a signature was checked in %v", row.method, d.Latency)
+			}
 		}
 	}
 	if n := l.files.ran.Load(); n != 0 {
@@ -89,6 +92,7 @@ func TestTapRefusesKnownCallers(t *testing.T) {
 func TestTapRefusesRememberedTokenThatExpired(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
+		t.Helper()
 		l, reports := newTapLab(t, setup{memory: true})
 		w := l.dialTap(t)
 		defer w.close()
@@ -146,6 +150,7 @@ func TestC25TapAsksTheAccessFile(t *testing.T) {
 		{"clients": ["` + clientID + `"], "issuer": "` + issuerURL + `", "methods": ["` + statFile + `"]}
 	]}`)
 	bubble(t, func(t *testing.T) {
+		t.Helper()
 		l, reports := newTapLab(t, setup{memory: true}, serverauth.AccessFile(path))
 		w := l.dialTap(t)
 		defer w.close()
@@ -207,6 +212,7 @@ func serveElsewhere(t *testing.T, auth *serverauth.Authorizer) *lab {
 func TestC26TapPlaintext(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
+		t.Helper()
 		l, reports := newTapLab(t, setup{memory: true})
 		w := serveElsewhere(t, l.auth).dialTap(t)
 		defer w.close()
@@ -227,6 +233,7 @@ func TestC26TapPlaintext(t *testing.T) {
 func TestTapAllowInsecureTransport(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
+		t.Helper()
 		l, _ := newTapLab(t, setup{memory: true}, serverauth.AllowInsecureTransport("the sidecar ends TLS"))
 		w := serveElsewhere(t, l.auth).dialTap(t)
 		defer w.close()

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,10 +23,10 @@ func (s *soak) start() {
 	s.loop(s.cfg.callers, s.makeCalls)
 	s.loop(n, s.flood)
 	s.loop((n+1)/2, s.forge)
-	s.loop(3*n, s.letExpire)
-	s.loop(2*n, s.outliveToken)
+	s.loop(2*n, s.letExpire)
+	s.loop(n+n/2, s.outliveToken)
 	s.loop(n, s.revokeToken)
-	s.loop(n, s.revokeInStream)
+	s.loop((n+1)/2, s.revokeInStream)
 	for _, i := range s.issuers {
 		s.loop(1, func(*rand.Rand) { s.turnKeys(i) })
 	}
@@ -128,8 +130,8 @@ func (s *soak) letExpire(rng *rand.Rand) {
 		}
 		// Some calls shall come as close to the end as they can.
 		wait := time.Until(t.endAt(srv)) - 2*time.Millisecond
-		if wait <= 0 || wait > 200*time.Millisecond {
-			wait = rand.N(200 * time.Millisecond)
+		if wait <= 0 || wait > 400*time.Millisecond {
+			wait = rand.N(400 * time.Millisecond)
 		}
 		if !s.rest(wait) {
 			return
@@ -264,7 +266,7 @@ func (s *soak) changeClients(rng *rand.Rand, srv *server) {
 		s.events.add(clientsSet)
 		use()
 		use()
-		s.rest(200*time.Millisecond + rand.N(300*time.Millisecond))
+		s.rest(300*time.Millisecond + rand.N(300*time.Millisecond))
 	}
 }
 
@@ -273,21 +275,21 @@ func (s *soak) changeClients(rng *rand.Rand, srv *server) {
 func (s *soak) accessList(rng *rand.Rand, one string) (content []byte, list *model.AccessList) {
 	id := s.pool.suspects[rng.IntN(len(s.pool.suspects))].TokenID
 	list = &model.AccessList{}
-	list.Deny = append(list.Deny, model.AccessEntry{TokenIDs: []string{"nobody-" + fmt.Sprint(s.tokens.Add(1))}}) // no two files are equal
-	switch rng.IntN(9) {
-	case 0, 1:
+	list.Deny = append(list.Deny, model.AccessEntry{TokenIDs: []string{"nobody-" + strconv.FormatInt(s.tokens.Add(1), 10)}}) // no two files are equal
+	switch rng.IntN(12) {
+	case 0, 1, 2, 3:
 		list.Deny = append(list.Deny, model.AccessEntry{Clients: []string{one}, Reason: "denied"})
-	case 2:
-		list.Deny = append(list.Deny, model.AccessEntry{Clients: suspects[:3], Issuer: s.issuers[rng.IntN(2)].url})
-	case 3:
-		list.Deny = append(list.Deny, model.AccessEntry{Clients: []string{one}, Methods: []string{echoMethod, chatMethod}})
 	case 4:
-		list.Deny = append(list.Deny, model.AccessEntry{Clients: []string{one}, Methods: []string{"demo.echo.v1.EchoService"}})
+		list.Deny = append(list.Deny, model.AccessEntry{Clients: suspects[:3], Issuer: s.issuers[rng.IntN(2)].url})
 	case 5:
+		list.Deny = append(list.Deny, model.AccessEntry{Clients: []string{one}, Methods: []string{echoMethod, chatMethod}})
+	case 6, 7:
+		list.Deny = append(list.Deny, model.AccessEntry{Clients: []string{one}, Methods: []string{"demo.echo.v1.EchoService"}})
+	case 8:
 		list.Deny = append(list.Deny, model.AccessEntry{TokenIDs: []string{id}})
-	case 6:
+	case 9:
 		list.Allow = append(list.Allow, model.AccessEntry{Clients: []string{one}, Methods: []string{echoMethod}})
-	case 7:
+	case 10:
 		list.Deny = append(list.Deny, model.AccessEntry{Methods: []string{countMethod}})
 	default:
 		return []byte(`{"deny":[{"clients":["` + one + `"]`), nil
@@ -319,15 +321,19 @@ func (s *soak) editAccessFile(rng *rand.Rand, srv *server) {
 	case <-ended: // refused, by the file that is there
 	}
 	one := suspects[rng.IntN(len(suspects))]
-	if rng.IntN(2) == 0 {
+	if rng.IntN(4) > 0 {
 		one = t.ClientID
 	}
+	theirs := slices.DeleteFunc(slices.Clone(s.pool.suspects), func(t *token) bool { return t.ClientID != one })
+	use := func(m string) { s.call(srv, m, theirs[rng.IntN(len(theirs))], short(rng)) }
+	use(m) // and is remembered
+	use(m)
 	s.replaceAccessFile(rng, srv, one)
-	for range 4 {
-		s.call(srv, method(rng), s.pool.suspects[rng.IntN(len(s.pool.suspects))], short(rng))
-	}
+	use(m)
+	use(m)
+	use(method(rng))
 	now := model.Call{Span: model.At(time.Now()), Method: m, Token: &t.Token}
-	if len(srv.model.Ends(now)) == 0 { // else the server has to end it
+	if len(srv.model.Ends(now, nil)) == 0 { // else the server has to end it
 		close(until)
 	}
 }

@@ -43,6 +43,7 @@ type attempt struct {
 	cut                bool        // ended by CutIdleStreams
 	gaveUp             atomic.Bool // nothing ended it for too long
 	stopped            bool        // its caller ended it with the soak
+	reason             string      // of a refusal, as the server reports it to itself
 	wrong              string      // what is wrong with it whatever the world was like
 }
 
@@ -104,6 +105,9 @@ func (s *soak) call(srv *server, method string, t *token, next stream) *attempt 
 	}
 	a.end = time.Now()
 	_, a.ran = s.ran.LoadAndDelete(a.id)
+	if found, ok := s.reasons.LoadAndDelete(a.id); ok {
+		a.reason, _ = found.(string)
+	}
 	a.conclude(err, trailer)
 	if a.gaveUp.Load() || a.stopped {
 		s.late.Store(a.id, true) // its handler may run later

@@ -57,8 +57,14 @@ type echo struct {
 	soak *soak
 }
 
+// running is a handler that runs, for whom, and the call's own number.
+type running struct {
+	call   string
+	caller *serverauth.Principal
+}
+
 // enter notes that a handler runs.
-func (e echo) enter(ctx context.Context) *serverauth.Principal {
+func (e echo) enter(ctx context.Context) running {
 	call := "unnamed"
 	if values := metadata.ValueFromIncomingContext(ctx, callKey); len(values) == 1 {
 		call = values[0]
@@ -70,19 +76,20 @@ func (e echo) enter(ctx context.Context) *serverauth.Principal {
 	if _, twice := e.soak.ran.LoadOrStore(call, true); twice {
 		e.soak.violate("two handlers ran for one call: " + call)
 	}
-	return p
+	return running{call, p}
 }
 
 // verify compares the principal with what the message says.
-func (e echo) verify(p *serverauth.Principal, payload []byte) {
+func (e echo) verify(r running, payload []byte) {
 	var c claim
 	if err := json.Unmarshal(payload, &c); err != nil {
 		e.soak.violate("a handler got a message that nobody sent: " + err.Error())
 		return
 	}
-	if p.ClientID() != c.Client || p.Issuer() != c.Issuer || p.TokenID() != c.TokenID || !slices.Equal(p.Scopes(), c.Scopes) {
+	p := r.caller
+	if r.call != c.Call || p.ClientID() != c.Client || p.Issuer() != c.Issuer || p.TokenID() != c.TokenID || !slices.Equal(p.Scopes(), c.Scopes) {
 		e.soak.violate(fmt.Sprintf("a handler ran with another principal: call %s of %+v has that of client %s of %s, token %s, scopes %q",
-			c.Call, c, p.ClientID(), p.Issuer(), p.TokenID(), p.Scopes()))
+			r.call, c, p.ClientID(), p.Issuer(), p.TokenID(), p.Scopes()))
 	}
 }
 
@@ -92,10 +99,10 @@ func (e echo) Echo(ctx context.Context, r *echov1.EchoRequest) (*echov1.EchoResp
 }
 
 // open is enter for a stream. It tells the caller.
-func (e echo) open(s grpc.ServerStream) *serverauth.Principal {
-	p := e.enter(s.Context())
+func (e echo) open(s grpc.ServerStream) running {
+	r := e.enter(s.Context())
 	_ = s.SendHeader(metadata.Pairs(openKey, "1")) // a stream that has ended already says so by its status
-	return p
+	return r
 }
 
 // repeatEvery is the rest between two messages that go on until the call ends.
@@ -115,7 +122,7 @@ func (e echo) Repeat(r *echov1.RepeatRequest, s grpc.ServerStreamingServer[echov
 }
 
 func (e echo) Count(s grpc.ClientStreamingServer[echov1.CountRequest, echov1.CountResponse]) error {
-	p := e.open(s)
+	who := e.open(s)
 	for n := int64(0); ; n++ {
 		r, err := s.Recv()
 		switch {
@@ -124,12 +131,12 @@ func (e echo) Count(s grpc.ClientStreamingServer[echov1.CountRequest, echov1.Cou
 		case err != nil:
 			return e.over(s, err)
 		}
-		e.verify(p, r.GetPayload())
+		e.verify(who, r.GetPayload())
 	}
 }
 
 func (e echo) Chat(s grpc.BidiStreamingServer[echov1.ChatRequest, echov1.ChatResponse]) error {
-	p := e.open(s)
+	who := e.open(s)
 	for {
 		r, err := s.Recv()
 		switch {
@@ -138,7 +145,7 @@ func (e echo) Chat(s grpc.BidiStreamingServer[echov1.ChatRequest, echov1.ChatRes
 		case err != nil:
 			return e.over(s, err)
 		}
-		e.verify(p, r.GetPayload())
+		e.verify(who, r.GetPayload())
 		if err := s.Send(&echov1.ChatResponse{Payload: r.GetPayload()}); err != nil {
 			return e.over(s, err)
 		}

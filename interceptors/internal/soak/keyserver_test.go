@@ -40,13 +40,13 @@ const (
 // faultPlans are what an endpoint does to a fetch that an unknown key id causes, and to
 // the retries that follow it. One is taken after the other.
 var faultPlans = [][]fault{
-	{hang, badStatus, refused, drip},
+	{hang, rejection, refused, badStatus, drip},
 	{drip},
-	{refused, dripOn, badStatus, pause},
-	{badStatus, refused, rejection, refused, drip},
+	{refused, dripOn, rejection, badStatus, pause},
+	{badStatus, refused, rejection, pause},
 	{pause},
 	{rejection, badStatus, refused, pause, rejection, drip},
-	{refused, hang, rejection, drip},
+	{refused, badStatus, hang, rejection, drip},
 }
 
 // startPlans are for the fetches that a server starts with.

@@ -23,6 +23,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
 
 	echov1 "github.com/scopeauth/scopeauth/gen/demo/echo/v1"
 	"github.com/scopeauth/scopeauth/interceptors/internal/soak/model"
@@ -171,10 +172,14 @@ func (srv *server) close() error {
 	return errors.Join(append(errs, srv.auth.Close(), srv.verifier.Close())...)
 }
 
-// Report implements [serverauth.Reporter].
-func (srv *server) Report(_ context.Context, d serverauth.Decision) {
+// Report implements [serverauth.Reporter]. It keeps the reason of a refusal, which does
+// not cross the wire, for the report of a violation.
+func (srv *server) Report(ctx context.Context, d serverauth.Decision) {
 	switch {
 	case d.Outcome != serverauth.OutcomeAllowed:
+		if values := metadata.ValueFromIncomingContext(ctx, callKey); len(values) == 1 {
+			srv.soak.reasons.Store(values[0], string(d.Reason)+" at "+string(d.Stage))
+		}
 	case d.Cached:
 		srv.cached.Add(1)
 	default:

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -80,6 +79,7 @@ type soak struct {
 	kept      sync.Map // name -> *token
 	ran       sync.Map // call -> true, handlers that ran
 	late      sync.Map // call -> true, whose handlers may run late
+	reasons   sync.Map // call -> why the server refused it
 	tokens    atomic.Int64
 	calls     atomic.Int64
 
@@ -193,7 +193,7 @@ func (s *soak) run() {
 		s.readCaches()
 		return time.Since(s.begin) >= s.cfg.length && len(s.events.missing()) == 0
 	}
-	deadline := time.Now().Add(s.cfg.length + patience)
+	deadline := time.Now().Add(s.cfg.length + 2*patience)
 	for !enough() && time.Now().Before(deadline) {
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -301,7 +301,6 @@ const shown = 16
 // characters that is long enough is compared with every part of every signature.
 func (s *soak) checkLog() {
 	text := s.log.b.String()
-	os.WriteFile("/tmp/soak.log", []byte(text), 0o600)
 	if strings.Contains(text, "eyJ") {
 		s.violate("the log has a part of a token: it contains eyJ")
 	}

@@ -121,7 +121,7 @@ func (s *soak) make(r recipe) *token {
 		"scope": strings.Join(r.scopes, " "), "iat": now.Unix(), "auth_time": now.Unix(), "exp": r.expires.Unix(),
 	}
 	maps.Copy(claims, r.claims)
-	compact := segment(header) + "." + segment(claims)
+	compact := s.segment(header) + "." + s.segment(claims)
 	compact += "." + s.sign(compact, r.held.key)
 	t.values = []string{"Bearer " + compact}
 	if r.wrap != nil {
@@ -133,8 +133,11 @@ func (s *soak) make(r recipe) *token {
 	return t
 }
 
-func segment(v map[string]any) string {
-	doc, _ := json.Marshal(v) // of strings and numbers
+func (s *soak) segment(v map[string]any) string {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		s.violate("a token could not be made: " + err.Error())
+	}
 	return base64.RawURLEncoding.EncodeToString(doc)
 }
 

@@ -4,6 +4,7 @@
 package model
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -62,8 +63,7 @@ func (h *History[T]) During(s Span) []T {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var values []T
-	for i := len(h.changes) - 1; i >= 0; i-- {
-		c := h.changes[i]
+	for _, c := range slices.Backward(h.changes) {
 		if !c.before.After(s.To) {
 			values = append(values, c.value)
 		}

@@ -4,6 +4,7 @@
 package model
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -95,8 +96,8 @@ func (f *Fetch) Keys() Keys {
 func (k *KeySet) Latest() Keys {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	for i := len(k.fetches) - 1; i >= 0; i-- {
-		if f := k.fetches[i]; !f.published.IsZero() {
+	for _, f := range slices.Backward(k.fetches) {
+		if !f.published.IsZero() {
 			return f.document.Value()
 		}
 	}

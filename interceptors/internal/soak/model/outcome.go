@@ -52,6 +52,8 @@ var (
 )
 
 // Outcomes is a set of outcomes.
+//
+//nolint:recvcheck // add alone changes it
 type Outcomes []Outcome
 
 func (o *Outcomes) add(outcomes ...Outcome) {

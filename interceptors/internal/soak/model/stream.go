@@ -5,12 +5,22 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
+// maxAnswer is how long the server waits for the function for revocation.
+const maxAnswer = 5 * time.Second
+
+// Look is one time that the server asked whether an open stream's token is revoked.
+type Look struct {
+	At     time.Time
+	Answer Answer // what it was told
+}
+
 // Ends returns with which refusals the server may end a stream that it had let open,
-// at an instant of the call's span.
-func (s *Server) Ends(c Call) Outcomes {
+// at an instant of the call's span. looks are those that are known.
+func (s *Server) Ends(c Call, looks []Look) Outcomes {
 	var outcomes Outcomes
 	if may, _ := c.Token.expired(c.Span, s.ClockSkew); may {
 		outcomes.add(TokenExpired) // the signature is proven, so the caller is told
@@ -18,6 +28,13 @@ func (s *Server) Ends(c Call) Outcomes {
 	s.stays(c, &outcomes)
 	s.barred(c, &outcomes)
 	revoked(c, &outcomes)
+	before := c.From
+	for _, look := range append(slices.Clone(looks), Look{At: c.To}) {
+		if look.At.Sub(before) >= maxAnswer {
+			outcomes.add(RevocationUnavailable) // whoever was asked may have been that late
+		}
+		before = look.At
+	}
 	return outcomes
 }
 
@@ -37,16 +54,9 @@ func (s *Server) stays(c Call, outcomes *Outcomes) (passes bool) {
 	return s.welcome(c, outcomes) && passes
 }
 
-// Look is one time that the server asked whether an open stream's token is revoked.
-type Look struct {
-	At     time.Time
-	Answer Answer // what it was told
-}
-
 // CheckLooks returns what is wrong with the looks at one stream. The first is that of
-// its opening. Whoever looks asks the access file first, then about the revocation,
-// then the clock, then about the key and the client, and does not look again if one of
-// them is against the stream.
+// its opening. Whoever looks asks the access file first, and the rest before it looks
+// again, and does not look again if one of them is against the stream.
 func (s *Server) CheckLooks(c Call, looks []Look) []string {
 	var faults []string
 	for i := range looks[:max(0, len(looks)-1)] {
