@@ -45,6 +45,10 @@ func (a *Authorizer) barred(who *verified, method string) *Error {
 	if a.access == nil {
 		return nil
 	}
+	return a.barredByFile(who, method)
+}
+
+func (a *Authorizer) barredByFile(who *verified, method string) *Error {
 	p := who.principal
 	decision := a.access.Decide(accesslist.Caller{Issuer: p.issuer, ClientID: p.clientID, TokenID: p.tokenID}, method)
 	var (

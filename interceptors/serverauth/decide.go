@@ -78,16 +78,28 @@ func (a *Authorizer) authorize(ctx context.Context, method string, req any) (con
 			return ctx, call, nil
 		}
 	}
-	if refusal = a.consult(ctx, call, req, refusal); refusal == nil {
+	if refusal != nil || call.early || a.revoked != nil || a.checkCall != nil { // else there is nobody to consult
+		refusal = a.consult(ctx, call, req, refusal)
+	}
+	if refusal == nil {
 		a.allowed(ctx, call, begin)
 		return ctx, call, nil
 	}
-	if a.waives(method, refusal) {
+	return a.conclude(ctx, call, refusal, begin)
+}
+
+// conclude ends a call that is not allowed, unless it is only reported on. It stands
+// apart so that allowed calls need little stack: gRPC runs each in a new goroutine,
+// whose stack would grow for it.
+//
+//go:noinline
+func (a *Authorizer) conclude(ctx context.Context, call *callContext, refusal *Error, begin time.Time) (context.Context, *callContext, error) {
+	if a.waives(call.method, refusal) {
 		a.wouldDeny(ctx, call, refusal, begin)
 		return ctx, call, nil
 	}
 	a.denied(ctx, call, refusal, StageCall, begin)
-	return nil, nil, a.refuse(ctx, method, refusal)
+	return nil, nil, a.refuse(ctx, call.method, refusal)
 }
 
 // decide is the part of a decision that reads the call's own context only. It leaves
@@ -101,6 +113,14 @@ func (a *Authorizer) decide(call *callContext) (public bool, refusal *Error) {
 	if safe && noToken == nil && a.permittedBefore(call, token) {
 		return false, a.barred(call.who, call.method)
 	}
+	return a.decideByRule(call, token, safe, noToken)
+}
+
+// decideByRule is decide for a token that was not seen with this method before. It stands
+// apart for the reason of [Authorizer.conclude].
+//
+//go:noinline
+func (a *Authorizer) decideByRule(call *callContext, token string, safe bool, noToken *Error) (public bool, refusal *Error) {
 	rule, known := a.policy.Rule(call.method)
 	switch {
 	case rule.Kind() == policy.KindPublic:

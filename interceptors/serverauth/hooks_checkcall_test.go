@@ -102,6 +102,8 @@ func TestCheckCallRefuses(t *testing.T) {
 	}})
 	secret := errors.New("tenant 17 is suspended")
 	shared := serverauth.NewError(serverauth.ReasonClientNotAllowed, secret)
+	// A function can look at another token that the message carries.
+	_, expired := l.verifier.Verify(t.Context(), l.issuer.token(goodHeader, with("iat", at(-7200), "exp", at(-3600))))
 	for _, row := range []struct {
 		name   string
 		answer error
@@ -122,6 +124,7 @@ func TestCheckCallRefuses(t *testing.T) {
 		{"REVOCATION_UNAVAILABLE", serverauth.NewError(serverauth.ReasonRevocationUnavailable, secret), ua, "REVOCATION_UNAVAILABLE", "REVOCATION_UNAVAILABLE", "it cannot be found out at the moment whether the token is revoked", "tenant 17"},
 		{"a reason that does not exist", serverauth.NewError("MADE_UP", secret), u, "TOKEN_INVALID", "TOKEN_INVALID", "invalid token", "tenant 17"},
 		{"a refusal in another error", fmt.Errorf("outer: %w", shared), p, "CLIENT_NOT_ALLOWED", "CLIENT_NOT_ALLOWED", "this client is not allowed here", "tenant 17"},
+		{"what a Verifier says of another token", expired, u, "TOKEN_EXPIRED", "TOKEN_EXPIRED", "the token has expired", "off_by="},
 		{"a nil refusal", (*serverauth.Error)(nil), p, "CALL_REFUSED", "CALL_REFUSED", "the call is refused", ""},
 		{"the zero refusal", &serverauth.Error{}, u, "TOKEN_INVALID", "", "invalid token", ""},
 	} {

@@ -69,9 +69,15 @@ type Reporter interface {
 }
 
 func (a *Authorizer) allowed(ctx context.Context, call *callContext, begin time.Time) {
-	if len(a.reporters) == 0 {
-		return // before a Decision is made
+	if len(a.reporters) > 0 {
+		a.reportAllowed(ctx, call, begin)
 	}
+}
+
+// reportAllowed stands apart since a Decision takes stack, see [Authorizer.conclude].
+//
+//go:noinline
+func (a *Authorizer) reportAllowed(ctx context.Context, call *callContext, begin time.Time) {
 	a.report(ctx, call, nil, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, begin)
 }
 

@@ -181,11 +181,16 @@ func (d *streamDecisions) Report(_ context.Context, decision serverauth.Decision
 	d.list = append(d.list, decision)
 }
 
-// ofStreams returns what was decided in open streams.
-func (d *streamDecisions) ofStreams() []serverauth.Decision {
+// all returns what was decided so far.
+func (d *streamDecisions) all() []serverauth.Decision {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(d.list), func(d serverauth.Decision) bool { return d.Stage != serverauth.StageStream })
+	return slices.Clone(d.list)
+}
+
+// ofStreams returns what was decided in open streams.
+func (d *streamDecisions) ofStreams() []serverauth.Decision {
+	return slices.DeleteFunc(d.all(), func(d serverauth.Decision) bool { return d.Stage != serverauth.StageStream })
 }
 
 // checkNone fails if anything was decided in an open stream.

@@ -6,6 +6,7 @@ package serverauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -179,12 +180,46 @@ func TestE10HandlerCannotChangeTheEnd(t *testing.T) {
 				c := l.stream(t, chat)
 				c.send(t, nil)
 				c.send(t, nil)
-				c.closeSend(t)
 				got := c.finish(t)
 				expired.check(t, l, chat, got)
 				if got.messages != 0 {
 					t.Errorf("%d messages came after the end", got.messages)
 				}
+			})
+		})
+	}
+}
+
+// One message that was refused decides, whichever it is.
+func TestE10OneRefusedMessageDecides(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name   string
+		handle func(ss grpc.ServerStream) error
+	}{
+		{"Recv, while it waits", func(ss grpc.ServerStream) error { return receive(ss) }},
+		{"Recv, called later", func(ss grpc.ServerStream) error {
+			time.Sleep(tokenTime + time.Second)
+			return receive(ss)
+		}},
+		{"Send", func(ss grpc.ServerStream) error {
+			time.Sleep(tokenTime + time.Second)
+			return answerOnce(ss)
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T) {
+				l := newStreamLab(t, setup{server: handledBy(func(ss grpc.ServerStream) error {
+					if err := row.handle(ss); err == nil {
+						t.Error("a message passed after the end")
+					}
+					return nil
+				})})
+				c := l.stream(t, chat)
+				l.at(t, tokenTime)
+				c.send(t, nil)
+				expired.check(t, l, chat, c.finish(t))
 			})
 		})
 	}
@@ -359,6 +394,63 @@ func TestE10ErrorOfAnotherInterceptor(t *testing.T) {
 			t.Errorf("the handler got %v, want UNAUTHENTICATED", last)
 		}
 	})
+}
+
+// What an interceptor before ours holds back until the token's time is over is not
+// delivered, even if the client has left meanwhile.
+func TestE10HeldBackByAnotherInterceptor(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		then func(t testing.TB, c *rawCall)
+	}{
+		{"message", func(t testing.TB, c *rawCall) { t.Helper(); c.send(t, nil) }},
+		{"end", func(t testing.TB, c *rawCall) { t.Helper(); c.closeSend(t) }},
+	} {
+		for _, leaves := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, client leaves %t", row.name, leaves), func(t *testing.T) {
+				t.Parallel()
+				bubble(t, func(t *testing.T) {
+					slow := grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+						return h(srv, &slowReceiver{ServerStream: ss})
+					})
+					got := make(chan error, 1)
+					l := newStreamLab(t, setup{server: append(handledBy(func(ss grpc.ServerStream) error {
+						got <- receive(ss)
+						return nil
+					}), slow)})
+					c := l.stream(t, chat)
+					l.at(t, tokenTime-2*time.Second)
+					row.then(t, c)
+					l.at(t, tokenTime-time.Second)
+					if leaves {
+						if err := c.framer.WriteRSTStream(1, http2.ErrCodeCancel); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := <-got; status.Code(err) != u || isEnd(err) {
+						t.Errorf("the handler got %v, want UNAUTHENTICATED", err)
+					}
+					if at := time.Since(l.clock.begin); at != tokenTime+time.Second {
+						t.Errorf("after %v, want %v", at, tokenTime+time.Second)
+					}
+					if leaves {
+						l.decisions.checkNone(t)
+						return
+					}
+					expired.check(t, l, chat, c.finish(t))
+				})
+			})
+		}
+	}
+}
+
+type slowReceiver struct{ grpc.ServerStream }
+
+func (s *slowReceiver) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	time.Sleep(3 * time.Second)
+	return err
 }
 
 type everythingInvalid struct{ grpc.ServerStream }

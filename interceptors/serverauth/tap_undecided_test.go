@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -155,9 +156,11 @@ func TestTapNeverAsksACustomVerifier(t *testing.T) {
 		"Bearer":       serverauth.ReasonTokenMalformed,
 		"Bearer a\"b":  serverauth.ReasonTokenMalformed,
 		"Basic dXNlcg": serverauth.ReasonSchemeUnsupported,
+
+		"Bearer " + strings.Repeat("a", 8193): serverauth.ReasonTokenTooLarge,
 	} {
 		if got := w.refused(t, whoAmI, header{"authorization", value}); got.reason != want {
-			t.Errorf("%q: got %v %s, want %s", value, got.code, got.reason, want)
+			t.Errorf("%.20q: got %v %s, want %s", value, got.code, got.reason, want)
 		}
 	}
 	if got := w.refused(t, whoAmI); got.reason != serverauth.ReasonTokenMissing || asked.Load() != before {
@@ -226,8 +229,11 @@ func TestTapReportOnly(t *testing.T) {
 	defer w.close()
 	stranger := bearer(l.issuer.token(goodHeader, with("client_id", `"stranger"`)))
 	for name, headers := range map[string][]header{"no token": nil, "junk": {bearer("junk")}, "a client that is not allowed": {stranger}} {
-		if got := w.passed(t, whoAmI, headers...); got.code != ok {
+		if got := w.passed(t, whoAmI, append(headers, header{"grpc-timeout", "1H"})...); got.code != ok {
 			t.Errorf("%s: got %v %s, want OK", name, got.code, got.reason)
+		}
+		if n := l.auth.Stats().HeldRefusals; n != 0 {
+			t.Errorf("%s: %d refusals are held, want none", name, n)
 		}
 		if d := reports.only(t); d.Outcome != serverauth.OutcomeWouldDeny || d.Stage != serverauth.StageCall {
 			t.Errorf("%s: got the decision %+v, want one that would deny", name, d)

@@ -44,7 +44,7 @@ func (m *mutant) run(ctx context.Context, root string) (result, error) {
 	if err != nil {
 		return result{mutant: m}, err
 	}
-	found, err := goTest(ctx, root, m.packages, "-overlay="+overlay, "-run="+m.tests)
+	found, err := goTest(ctx, root, m.packages, "-overlay="+overlay, "-run="+m.tests, "-skip="+m.skip)
 	if err != nil {
 		return result{mutant: m}, fmt.Errorf("%s: %s: %w", m.at, m.check, err)
 	}

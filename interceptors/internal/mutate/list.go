@@ -24,7 +24,7 @@ type mutant struct {
 	// hold no line ends.
 	before, after []string
 	packages      []string // whose tests must notice, from the module's root
-	tests         string   // a -run pattern, "" for all tests
+	tests, skip   string   // patterns as of go test -run and -skip, "" for all tests
 	equivalent    string   // why no test can notice, "" if one can
 }
 
@@ -77,10 +77,12 @@ func readLists(lists fs.FS) ([]mutant, error) {
 // included. An empty line ends it. Further settings:
 //
 //	packages: a b      whose tests must notice; default: the file's and interceptors/serverauth
-//	tests: ^TestX$     the -run pattern; default: all tests
+//	tests: ^TestX$     run these only; default: all
+//	skip: ^TestX       do not run these: for tests that take long and notice little
 //	equivalent: why    no test can notice; the mutant is listed and not run
 //
-// packages and tests may stand below file, for all its checks, or below one check.
+// A setting may stand below one check, below file for all its checks, or above the
+// first file for the whole list.
 func parseList(name, text string) ([]mutant, error) {
 	p := parser{}
 	for i, line := range strings.Split(text, "\n") {
@@ -97,7 +99,8 @@ func parseList(name, text string) ([]mutant, error) {
 
 type parser struct {
 	at     string
-	common mutant  // what is the same for all checks of a file
+	list   mutant  // what is the same for all checks of the list
+	common mutant  // what is the same for all checks of a file; its file is empty before the first
 	open   *mutant // the check that is being read, or nil
 	done   []mutant
 }
@@ -118,9 +121,10 @@ func (p *parser) line(line string) error {
 		if err := p.end(); err != nil {
 			return err
 		}
-		p.common = mutant{file: value, packages: []string{path.Dir(value)}}
-		if path.Dir(value) != publicPackage {
-			p.common.packages = append(p.common.packages, publicPackage)
+		p.common = p.list
+		p.common.file = value
+		if len(p.common.packages) == 0 {
+			p.common.packages = slices.Compact([]string{path.Dir(value), publicPackage})
 		}
 		return nil
 	case "check":
@@ -140,14 +144,20 @@ func (p *parser) line(line string) error {
 
 func (p *parser) setting(key, value string) error {
 	m := p.open
-	if m == nil {
+	switch {
+	case m != nil:
+	case p.common.file != "":
 		m = &p.common
+	default:
+		m = &p.list
 	}
 	switch key {
 	case "packages":
 		m.packages = strings.Fields(value)
 	case "tests":
 		m.tests = value
+	case "skip":
+		m.skip = value
 	case "equivalent":
 		if p.open == nil {
 			return errors.New("equivalent: belongs below a check")

@@ -13,6 +13,7 @@ import (
 func TestParseList(t *testing.T) {
 	t.Parallel()
 	const list = `# a comment
+skip: ^TestSlow
 file: interceptors/internal/jose/token.go
 
 check: one
@@ -24,6 +25,7 @@ check: one
 check: two
 packages: a b
 tests: ^TestX$
+skip: ^$
 equivalent: because: it is
 -old
 
@@ -39,18 +41,18 @@ check: three
 	}
 	want := []mutant{
 		{
-			check: "one", at: "l:4", file: "interceptors/internal/jose/token.go",
+			check: "one", at: "l:5", file: "interceptors/internal/jose/token.go",
 			before: []string{"context", "old", "older"}, after: []string{"context", "new"},
-			packages: []string{"interceptors/internal/jose", "interceptors/serverauth"},
+			packages: []string{"interceptors/internal/jose", "interceptors/serverauth"}, skip: "^TestSlow",
 		},
 		{
-			check: "two", at: "l:10", file: "interceptors/internal/jose/token.go", before: []string{"old"},
-			packages: []string{"a", "b"}, tests: "^TestX$", equivalent: "because: it is",
+			check: "two", at: "l:11", file: "interceptors/internal/jose/token.go", before: []string{"old"},
+			packages: []string{"a", "b"}, tests: "^TestX$", skip: "^$", equivalent: "because: it is",
 		},
 		{
-			check: "three", at: "l:19", file: "interceptors/serverauth/bearer.go",
+			check: "three", at: "l:21", file: "interceptors/serverauth/bearer.go",
 			before: []string{"\told"}, after: []string{"\tnew"},
-			packages: []string{"interceptors/serverauth"}, tests: "^TestY$",
+			packages: []string{"interceptors/serverauth"}, tests: "^TestY$", skip: "^TestSlow",
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -68,6 +70,7 @@ func TestParseListRefuses(t *testing.T) {
 		{"file: f\ncheck: one\n+x\n", `l:2: the check "one" changes no line`},
 		{"file: f\ncheck: one\n x\n", `"one" changes no line`},
 		{"file: f\ncheck: one\n-x\n+x\n", `"one" changes no line`},
+		{"equivalent: x\n", "l:1: equivalent: belongs below a check"},
 		{"file: f\nequivalent: x\n", "l:2: equivalent: belongs below a check"},
 		{"file: f\nchek: x\n", `l:2: there is no setting "chek"`},
 		{"file: \n", "l:1:"},

@@ -173,6 +173,10 @@ func TestTestsCanBeNamed(t *testing.T) {
 	if want := "age | SURVIVES\n"; out != want {
 		t.Errorf("got %q, want %q", out, want)
 	}
+	out, err = start(t, module(t, doorTest), "skip: ^TestAge/c\n"+header+age)
+	if want := "age | door: TestAge/baby|0\n"; err != nil || out != want {
+		t.Errorf("got %q, %v, want %q", out, err, want)
+	}
 }
 
 func TestTestsMustBeGreenBefore(t *testing.T) {

@@ -34,13 +34,13 @@ func (s *soak) start() {
 		s.loop(1, func(rng *rand.Rand) { s.editAccessFile(rng, srv) })
 		s.loop(1, func(rng *rand.Rand) { s.changeClients(rng, srv) })
 		if srv.cuts {
-			s.loop((n+1)/2, func(rng *rand.Rand) { s.idle(rng, srv) })
+			s.loop((n+2)/2, func(rng *rand.Rand) { s.idle(rng, srv) })
 		}
 		if srv.quiet {
 			continue
 		}
 		for _, e := range srv.endpoints {
-			s.loop(1, func(*rand.Rand) { s.outliveKey(srv, e) })
+			s.loop(2, func(*rand.Rand) { s.outliveKey(srv, e) })
 		}
 	}
 }

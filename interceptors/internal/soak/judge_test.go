@@ -109,7 +109,7 @@ func (s *soak) judge(end time.Time) string {
 		fmt.Fprintf(&b, "%12v  %s\n", s.delays.longest[what].Round(time.Millisecond), what)
 	}
 	s.judgeFetches(end, &b)
-	fmt.Fprintf(&b, "violations: %d\n", len(s.violations))
+	fmt.Fprintf(&b, "violations: %d\n", s.violations)
 	return b.String()
 }
 

@@ -33,24 +33,26 @@ const (
 	hang            // no answer
 	pause           // an answer after a while
 	drip            // an answer in pieces
+	slowDrip        // an answer in pieces, after a while
 	dripOn          // an answer in pieces, without an end
 	rejection       // an answer that is no key set
 )
 
 // faultPlans are what an endpoint does to a fetch that an unknown key id causes, and to
-// the retries that follow it. One is taken after the other.
+// the retries that follow it. One is taken after the other. The back-off doubles with
+// each failure, so a longer plan takes much more than the 10 s that lie between two.
 var faultPlans = [][]fault{
-	{hang, rejection, refused, badStatus, drip},
-	{drip},
-	{refused, dripOn, rejection, badStatus, pause},
-	{badStatus, refused, rejection, pause},
-	{pause},
-	{rejection, badStatus, refused, pause, rejection, drip},
-	{refused, badStatus, hang, rejection, drip},
+	{badStatus, refused, rejection, slowDrip},
+	{slowDrip},
+	{refused, rejection, badStatus, refused, slowDrip},
+	{hang, rejection, refused, drip},
+	{rejection, badStatus, refused, slowDrip},
+	{badStatus, dripOn, rejection, pause},
+	{refused, badStatus, rejection, badStatus, slowDrip},
 }
 
 // startPlans are for the fetches that a server starts with.
-var startPlans = [][]fault{{}, {badStatus}, {refused, badStatus}, {drip}, {rejection}, {pause}}
+var startPlans = [][]fault{{badStatus, refused}, {rejection, badStatus}, {}, {refused, rejection}, {slowDrip}}
 
 // endpoint is where one server gets the keys of one issuer, and the line to it: whatever
 // happens is measured at the server's end.
@@ -292,6 +294,12 @@ func (k *keyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		events.add(keyServerHung)
 		if sleep(ctx, 300*time.Millisecond+rand.N(900*time.Millisecond)) {
 			k.answer(ctx, w, x, 1, 0)
+		}
+	case slowDrip:
+		events.add(keyServerHung)
+		if sleep(ctx, 300*time.Millisecond+rand.N(600*time.Millisecond)) {
+			events.add(keyServerDripped)
+			k.answer(ctx, w, x, 10, 40*time.Millisecond)
 		}
 	case drip:
 		events.add(keyServerDripped)

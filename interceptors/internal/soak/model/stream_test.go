@@ -67,6 +67,10 @@ func TestCheckLooks(t *testing.T) {
 		{"the key goes before the second look", func(s *Server, _ *Call, _ []Look) { publish(&s.Issuers[0].Keys, 1, 2, 1003, false, Keys{}) }, "its key or its client"},
 		{"the client goes before the second look", func(s *Server, _ *Call, _ []Look) { s.Issuers[0].Clients.Begin(nil, at(1)).Done(at(1003)) }, "its key or its client"},
 		{"denied after the second look", func(s *Server, _ *Call, _ []Look) { s.Access.Begin(deny, at(1)).Done(at(1004)) }, ""},
+		{"denied before the second look, and allowed again", func(s *Server, _ *Call, _ []Look) {
+			s.Access.Begin(deny, at(1002)).Done(at(1003))
+			s.Access.Begin(&AccessList{}, at(1004)).Done(at(1005))
+		}, ""},
 		{"denied before the second look", func(s *Server, _ *Call, _ []Look) { s.Access.Begin(deny, at(1)).Done(at(1003)) }, "the access file"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
