@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -166,20 +165,15 @@ func (s *boundStream) checkRevoked() *Error {
 	go func() { answer <- a.checkRevoked(ctx, p) }()
 	tokenEnds := time.NewTimer(s.untilEnd())
 	defer tokenEnds.Stop()
-	var refusal *Error
 	select {
-	case refusal = <-answer:
+	case refusal := <-answer:
+		return refusal
 	case <-tokenEnds.C:
 		s.checked = time.Time{} // it has not answered
 		return nil              // the next look, which is due, says that the token is over
-	case <-ctx.Done():
-		refusal = NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p)
+	case <-ctx.Done(): // not the caller's time ran out, so the refusal is UNAVAILABLE
+		return NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p)
 	}
-	if refusal == nil || refusal.reason != ReasonRevocationUnavailable {
-		return refusal
-	}
-	refusal.code = codes.Unavailable // the time that ran out is not the caller's
-	return refusal
 }
 
 var errKeyGone = errors.New("the issuer no longer publishes the key of the token")

@@ -97,7 +97,7 @@ func TestE10NoLookAfterTheEnd(t *testing.T) {
 		{name: "during a look", handle: func(grpc.ServerStream) error {
 			time.Sleep(recheckEvery + time.Second)
 			return nil
-		}, linger: time.Minute, answer: func(context.Context, *serverauth.Principal) (bool, error) {
+		}, linger: time.Minute + 5*time.Second, answer: func(context.Context, *serverauth.Principal) (bool, error) {
 			time.Sleep(2 * time.Second)
 			return false, nil
 		}},

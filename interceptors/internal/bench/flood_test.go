@@ -90,7 +90,7 @@ func TestFloodWithoutToken(t *testing.T) {
 			} else {
 				t.Logf("scopeauth once more: %v; as it must, it fails: %v", again, err)
 			}
-			for _, name := range []string{"sketched-tap", "sketched-tap-window", "scopeauth-tap", "scopeauth-tap-window"} {
+			for _, name := range []string{"scopeauth-tap", "scopeauth-tap-window"} {
 				with := measureFlood(t, l, name, secure, calls)
 				t.Logf("%s: %v: %.0f and %.0f times lower", name, with,
 					float64(without.perCall)/float64(with.perCall), float64(without.peak)/float64(with.peak))

@@ -255,9 +255,8 @@ func (s *soak) turnKeys(i *issuer) {
 func (s *soak) changeClients(rng *rand.Rand, srv *server) {
 	n := rng.IntN(len(s.issuers))
 	seen := srv.model.Issuers[n]
-	known := append([]string{guest}, append(regulars, suspects...)...)
 	use := func() { s.call(srv, method(rng), s.pool.guests[n], short(rng)) }
-	for _, list := range [][]string{known[1:], known} {
+	for _, list := range [][]string{known()[1:], known()} {
 		change := seen.Clients.Begin(list, time.Now())
 		if err := srv.verifier.SetClients(seen.URL, serverauth.Clients(list...)); err != nil {
 			s.violate("SetClients: " + err.Error())

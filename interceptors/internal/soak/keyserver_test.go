@@ -45,10 +45,11 @@ var faultPlans = [][]fault{
 	{badStatus, refused, rejection, slowDrip},
 	{slowDrip},
 	{refused, rejection, badStatus, refused, slowDrip},
-	{hang, rejection, refused, drip},
-	{rejection, badStatus, refused, slowDrip},
-	{badStatus, dripOn, rejection, pause},
+	{badStatus, slowDrip},
+	{rejection, badStatus, refused, rejection, slowDrip},
+	{hang, rejection, drip},
 	{refused, badStatus, rejection, badStatus, slowDrip},
+	{badStatus, dripOn, refused, pause},
 }
 
 // startPlans are for the fetches that a server starts with.

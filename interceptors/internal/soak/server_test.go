@@ -109,21 +109,34 @@ func (s *soak) newServer(index int, quiet bool) (*server, error) {
 }
 
 // newVerifier fetches the keys of all issuers, each from an endpoint of the server's own.
+// A start may take 10 s at most, which is too little for a machine that is too slow: it
+// is repeated.
 func (srv *server) newVerifier(options ...serverauth.VerifierOption) (*serverauth.Verifier, error) {
+	deadline := time.Now().Add(patience)
+	for attempt := 1; ; attempt++ {
+		v, err := srv.startVerifier(attempt, options...)
+		if err == nil || time.Now().After(deadline) {
+			return v, err
+		}
+	}
+}
+
+func (srv *server) startVerifier(attempt int, options ...serverauth.VerifierOption) (*serverauth.Verifier, error) {
 	s := srv.soak
+	srv.endpoints, srv.model.Issuers = nil, nil
 	var issuers []serverauth.Issuer
 	for _, i := range s.issuers {
-		known := append([]string{guest}, append(regulars, suspects...)...)
-		seen := &model.Issuer{URL: i.url, Clients: model.NewHistory(known)}
+		seen := &model.Issuer{URL: i.url, Clients: model.NewHistory(known())}
 		srv.model.Issuers = append(srv.model.Issuers, seen)
-		path := fmt.Sprintf("/server-%d/issuer-%d", srv.index, i.index)
+		path := fmt.Sprintf("/server-%d/issuer-%d/start-%d", srv.index, i.index, attempt)
 		srv.endpoints = append(srv.endpoints, s.keyServer.endpoint(path, i, &seen.Keys, srv.quiet))
-		issuers = append(issuers, serverauth.Issuer{URL: i.url, JWKSURL: s.keyServer.base + path, Clients: serverauth.Clients(known...)})
+		issuers = append(issuers, serverauth.Issuer{URL: i.url, JWKSURL: s.keyServer.base + path, Clients: serverauth.Clients(known()...)})
 	}
+	endpoints := srv.endpoints
 	v, err := serverauth.NewVerifier(context.Background(), issuers, append(options, s.logger,
 		serverauth.WithHTTPClient(&http.Client{Transport: s.keyServer}),
 		serverauth.OnKeysRotated(func(issuer string, added, _ []string) {
-			for _, e := range srv.endpoints {
+			for _, e := range endpoints {
 				if e.issuer.url == issuer {
 					e.rotated(added)
 				}

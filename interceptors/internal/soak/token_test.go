@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -179,6 +180,9 @@ const (
 	outsider = "outsider" // may never come
 )
 
+// known are the clients that may come, the guest first.
+func known() []string { return slices.Concat([]string{guest}, regulars, suspects) }
+
 // pool are the tokens that are used again and again.
 type pool struct {
 	good, suspects, guests, reused []*token
@@ -192,7 +196,7 @@ func (s *soak) fillPool() {
 	p := &s.pool
 	p.turning = make(map[string]*token)
 	for _, i := range s.issuers {
-		for n, client := range append(regulars, regulars[0], regulars[1]) {
+		for n, client := range slices.Concat(regulars, regulars[:2]) {
 			p.good = append(p.good, s.make(recipe{made: fmt.Sprintf("good %d", n), issuer: i, held: i.stable, client: client}))
 		}
 		for _, client := range suspects {
