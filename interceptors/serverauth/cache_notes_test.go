@@ -73,3 +73,43 @@ func TestCacheNotesWhatItLookedAt(t *testing.T) {
 		}
 	})
 }
+
+// What was noted of a token's methods is the authorizer's own: another one has other
+// rules.
+func TestCacheNotesPermittedMethods(t *testing.T) {
+	t.Parallel()
+	one, other := &Authorizer{}, &Authorizer{}
+	e := cacheEntry("a", cacheName(1))
+	e.issuer = &trustedIssuer{}
+	for range 3 { // each is noted once
+		e.notePermitted(one, "/acme.S/A")
+		e.notePermitted(one, "/acme.S/B")
+		e.notePermitted(other, "/acme.S/C")
+	}
+	for method, want := range map[string][2]bool{
+		"/acme.S/A": {true, false}, "/acme.S/B": {true, false}, "/acme.S/C": {false, true}, "/acme.S/D": {}, "": {},
+	} {
+		if got := [2]bool{e.mayCall(one, method), e.mayCall(other, method)}; got != want {
+			t.Errorf("%q: got %v, want %v", method, got, want)
+		}
+	}
+	noted := 0
+	for i := range e.permitted {
+		if e.permitted[i].Load() != nil {
+			noted++
+		}
+	}
+	if noted != 3 {
+		t.Errorf("%d notes, want 3", noted)
+	}
+	for n := range 2 * maxPermitted { // more than there is room for
+		e.notePermitted(one, cacheName(n))
+	}
+	if !e.mayCall(one, "/acme.S/A") || !e.mayCall(one, cacheName(0)) || e.mayCall(one, cacheName(maxPermitted)) {
+		t.Error("the first methods are not those that are noted")
+	}
+	untracked := cacheEntry("a", cacheName(2)) // of a TokenVerifier of the user's own: nobody will see it again
+	if untracked.notePermitted(one, "/acme.S/A"); untracked.mayCall(one, "/acme.S/A") {
+		t.Error("it was noted for a token that is not remembered")
+	}
+}

@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
+	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
+	"github.com/scopeauth/scopeauth/interceptors/policy"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
@@ -151,6 +154,43 @@ func TestCacheChecksScopesOfEachCall(t *testing.T) {
 			if got := l.call(t, deleteFile, bearer(token)); got.code != p || got.reason != serverauth.ReasonInsufficientScope || !l.decision().Cached {
 				t.Errorf("got %v %s, remembered %v, want PERMISSION_DENIED INSUFFICIENT_SCOPE", got.code, got.reason, l.decision().Cached)
 			}
+		}
+	})
+}
+
+// Two servers with rules of their own share a verifier, and so what is remembered of
+// tokens. What one permits says nothing about the other.
+func TestCacheIsSharedAndRulesAreNot(t *testing.T) {
+	t.Parallel()
+	rules, err := policy.New(policy.WithRuleOverride(statFile, policy.AllOf("admin/everything")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inEachMode(t, func(t *testing.T, start func(*testing.T, setup) *cacheLab) {
+		open, reports := start(t, setup{}), &cacheLab{}
+		auth, err := serverauth.New(open.verifier, rules, serverauth.WithReporter(reports), serverauth.WithLogger(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := grpc.NewServer(auth.ServerOptions()...)
+		filesv1.RegisterFileReadServiceServer(srv, open.files)
+		lis := listen(t)
+		done := make(chan error, 1)
+		go func() { done <- auth.Serve(srv, lis) }()
+		t.Cleanup(func() { srv.Stop(); <-done })
+		closed := &lab{addr: lis.Addr().String()}
+		token := open.issuer.good()
+		for range 3 {
+			if got := open.call(t, statFile, bearer(token)); got.code != ok {
+				t.Errorf("the open server: got %v %s, want OK", got.code, got.reason)
+			}
+			got := closed.call(t, statFile, bearer(token))
+			if d := reports.decision(); got.code != p || got.reason != serverauth.ReasonInsufficientScope || !d.Cached {
+				t.Errorf("the closed server: got %v %s, remembered %v, want INSUFFICIENT_SCOPE", got.code, got.reason, d.Cached)
+			}
+		}
+		if s := open.stats(); s.Entries != 1 || s.Misses != 1 {
+			t.Errorf("got %+v, want one entry that both servers use", s)
 		}
 	})
 }

@@ -51,7 +51,7 @@ func (a *Authorizer) onHeader(ctx context.Context, info *tap.Info) (context.Cont
 // decideEarly decides what can be decided at once. It refuses only what the
 // interceptors would refuse as well: undecided calls pass.
 func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.Context, *Error) {
-	rule, known := a.policy.Rule(info.FullMethodName)
+	rule, _ := a.policy.Rule(info.FullMethodName) // of an unknown method it is KindNone
 	if rule.Kind() == policy.KindPublic {
 		return ctx, nil
 	}
@@ -60,7 +60,7 @@ func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.C
 		begin = time.Now()
 	}
 	call := &callContext{Context: ctx, auth: a, method: info.FullMethodName}
-	undecided, refusal := a.decideAtOnce(call, info, rule, known)
+	undecided, refusal := a.decideAtOnce(call, info, rule)
 	if refusal != nil {
 		if a.waives(info.FullMethodName, refusal) || !a.early.held.hold(ctx) {
 			return ctx, nil // the interceptors decide
@@ -80,7 +80,7 @@ func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.C
 // decideAtOnce is [Authorizer.decide] without waiting. Of a caller whose token is good,
 // gRPC itself says UNIMPLEMENTED to a method that is not registered, and the
 // interceptors refuse one without a rule: such calls are undecided here.
-func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy.Rule, known bool) (undecided bool, refusal *Error) {
+func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy.Rule) (undecided bool, refusal *Error) {
 	if !a.allowInsecure && !transportIsSafe(call.Context) {
 		return false, NewError(ReasonTransportInsecure, nil)
 	}
@@ -95,13 +95,13 @@ func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy
 	if undecided || refusal != nil {
 		return undecided, refusal
 	}
-	if !known || rule.Kind() == policy.KindNone || !a.registered(call.method) {
+	if rule.Kind() == policy.KindNone || !a.registered(call.method) {
 		return true, nil
 	}
 	if refusal := a.barred(call.who, call.method); refusal != nil {
 		return false, refusal
 	}
-	return false, a.permit(rule, known, call)
+	return false, a.permit(rule, true, call)
 }
 
 // maxHeld bounds how many refusals at once may leave something behind: gRPC (as of

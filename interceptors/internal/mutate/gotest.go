@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,19 +18,22 @@ import (
 	"time"
 )
 
-const (
-	// testTimeout bounds the tests of one package.
-	testTimeout = "60s"
-	// goTestTimeout bounds a whole run, with compiling.
-	goTestTimeout = 10 * time.Minute
-)
+// compileTimeout is what a run may take beside its tests, whose processes go test ends
+// itself when they are late.
+const compileTimeout = 10 * time.Minute
+
+// tester runs the tests of the module in root.
+type tester struct {
+	root    string
+	timeout time.Duration // of the tests of one package
+}
 
 // run tests the mutant. The error is about the run: what the tests say is in the result.
-func (m *mutant) run(ctx context.Context, root string) (result, error) {
+func (t *tester) run(ctx context.Context, m *mutant) (result, error) {
 	if m.equivalent != "" {
 		return result{mutant: m, state: equivalent}, nil
 	}
-	text, err := m.mutate(root)
+	text, err := m.mutate(t.root)
 	if err != nil {
 		return result{mutant: m}, err
 	}
@@ -40,11 +42,11 @@ func (m *mutant) run(ctx context.Context, root string) (result, error) {
 		return result{mutant: m}, err
 	}
 	defer os.RemoveAll(dir)
-	overlay, err := writeOverlay(dir, filepath.Join(root, filepath.FromSlash(m.file)), text)
+	overlay, err := writeOverlay(dir, filepath.Join(t.root, filepath.FromSlash(m.file)), text)
 	if err != nil {
 		return result{mutant: m}, err
 	}
-	found, err := goTest(ctx, root, m.packages, "-overlay="+overlay, "-run="+m.tests, "-skip="+m.skip)
+	found, err := t.test(ctx, m, "-overlay="+overlay)
 	if err != nil {
 		return result{mutant: m}, fmt.Errorf("%s: %s: %w", m.at, m.check, err)
 	}
@@ -66,43 +68,43 @@ func writeOverlay(dir, file, text string) (string, error) {
 	return overlay, errors.Join(os.WriteFile(replacement, []byte(text), 0o600), os.WriteFile(overlay, content, 0o600))
 }
 
-// baseline runs all tests that mutants will run, and fails unless they are green.
-func baseline(ctx context.Context, root string, mutants []mutant) error {
-	packages := map[string]bool{}
-	for _, m := range mutants {
-		for _, p := range m.packages {
-			packages[p] = m.equivalent == "" || packages[p]
+// baseline runs each set of tests that a mutant will run, and fails unless all are green.
+func (t *tester) baseline(ctx context.Context, mutants []mutant) error {
+	done := map[string]bool{}
+	for i := range mutants {
+		m := &mutants[i]
+		set := fmt.Sprintf("%q %q %q", m.packages, m.tests, m.skip)
+		if m.equivalent != "" || done[set] {
+			continue
 		}
-	}
-	maps.DeleteFunc(packages, func(_ string, needed bool) bool { return !needed })
-	if len(packages) == 0 {
-		return nil
-	}
-	found, err := goTest(ctx, root, slices.Sorted(maps.Keys(packages)))
-	if err != nil {
-		return err
-	}
-	switch r := found.result(&mutant{}); r.state {
-	case survived:
-		return nil
-	case notCompiled:
-		return fmt.Errorf("the code does not compile without any mutant: %s", r.compiler)
-	case killed, equivalent:
-		return fmt.Errorf("tests are red without any mutant: %s", r)
+		done[set] = true
+		found, err := t.test(ctx, m)
+		if err != nil {
+			return err
+		}
+		switch r := found.result(m); r.state {
+		case survived:
+		case notCompiled:
+			return fmt.Errorf("the code does not compile without any mutant: %s", r.compiler)
+		case killed, equivalent:
+			return fmt.Errorf("tests are red without any mutant: %s; the last output:\n%s", r, strings.Join(found.last, ""))
+		}
 	}
 	return nil
 }
 
-// goTest runs the tests of the packages, which are directories below root.
-func goTest(ctx context.Context, root string, packages []string, flags ...string) (*findings, error) {
-	ctx, cancel := context.WithTimeout(ctx, goTestTimeout)
+// test runs the tests that have to notice the mutant.
+func (t *tester) test(ctx context.Context, m *mutant, flags ...string) (*findings, error) {
+	ctx, cancel := context.WithTimeout(ctx, compileTimeout+time.Duration(len(m.packages))*2*t.timeout)
 	defer cancel()
-	args := append([]string{"test", "-json", "-count=1", "-failfast=false", "-vet=off", "-timeout=" + testTimeout}, flags...)
-	for _, p := range packages {
+	args := append([]string{
+		"test", "-json", "-count=1", "-failfast=false", "-vet=off", "-timeout=" + t.timeout.String(), "-run=" + m.tests, "-skip=" + m.skip,
+	}, flags...)
+	for _, p := range m.packages {
 		args = append(args, "./"+p)
 	}
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // what a list names
-	cmd.Dir = root
+	cmd.Dir = t.root
 	cmd.WaitDelay = 10 * time.Second // tests that outlive go test hold its output open
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -135,7 +137,10 @@ type findings struct {
 	order    []string            // the packages that failed, as the events come
 	failed   map[string][]string // by package: the tests that failed, those that hold others included
 	crash    map[string]string   // by package: what ended the tests early
+	last     []string            // the last lines of output
 }
+
+const maxLast = 20
 
 func (f *findings) red() bool { return len(f.order) > 0 }
 
@@ -169,8 +174,9 @@ func readEvents(r io.Reader) (*findings, error) {
 
 // output looks for what ends the tests of a package early.
 func (f *findings) output(e event) {
+	f.last = append(f.last[max(0, len(f.last)-maxLast+1):], e.Output)
 	switch {
-	case strings.HasPrefix(e.Output, "panic: test timed out"):
+	case strings.HasPrefix(e.Output, "panic: test timed out"), strings.HasPrefix(e.Output, "*** Test killed"):
 		f.crash[e.Package] = "timeout"
 	case f.crash[e.Package] == "timeout":
 	case strings.HasPrefix(e.Output, "panic: "), strings.HasPrefix(e.Output, "fatal error: "):

@@ -35,6 +35,7 @@ func TestReadEvents(t *testing.T) {
 		{"fatal error", says("p", "fatal error: all goroutines are asleep - deadlock!\n") + done("p"), "p: (panic)"},
 		{"a test that prints", says("p", "    x_test.go:1: panic: boom\n") + fail("p", "TestA") + done("p"), "p: TestA"},
 		{"timeout", says("p", "panic: test timed out after 1m0s\n") + says("p", "panic: again\n") + fail("p", "TestA") + done("p"), "p: (timeout)"},
+		{"killed from outside", says("p", "*** Test killed with quit: ran too long (2m0s).\n") + done("p"), "p: (timeout)"},
 		{"leak", `{"Action":"pass","Package":"m/p","Test":"TestA"}` + "\n" + done("p"), "p: (exit status after the tests)"},
 		{
 			"not compiled", `{"ImportPath":"m/p","Action":"build-output","Output":"x.go:1: undefined: y\n"}` + "\n" +

@@ -13,10 +13,11 @@
 //
 // Flags:
 //
-//	-list     only verify that each entry's lines stand in its file exactly once
-//	-run R    take the entries whose "file check" matches the regular expression R
-//	-o FILE   write the table to FILE, in Markdown
-//	-p N      run N mutants at once; default 2
+//	-list       only verify that each entry's lines stand in its file exactly once
+//	-run R      take the entries whose "file check" matches the regular expression R
+//	-o FILE     write the table to FILE, in Markdown
+//	-p N        run N mutants at once; default 2
+//	-timeout D  how long the tests of one package may take; default 60s
 //
 // The exit status is 0 if every mutant was killed, and 1 if one survived, an entry is
 // wrong, or the tests are red without any mutant.
@@ -35,6 +36,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 //go:embed checks/*.txt
@@ -59,6 +61,7 @@ func run(ctx context.Context, args []string, lists fs.FS, root string, stdout io
 	filter := flags.String("run", "", "take the entries whose \"file check\" matches this regular expression")
 	output := flags.String("o", "", "write the table to this file, in Markdown")
 	parallel := flags.Int("p", 2, "run so many mutants at once")
+	timeout := flags.Duration("timeout", time.Minute, "how long the tests of one package may take")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -71,8 +74,8 @@ func run(ctx context.Context, args []string, lists fs.FS, root string, stdout io
 		return fmt.Errorf("-run: %w", err)
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case *parallel < 1:
-		return errors.New("-p must be 1 or more")
+	case *parallel < 1 || *timeout <= 0:
+		return errors.New("-p must be 1 or more, -timeout more than 0")
 	case *output != "" && *filter != "":
 		return errors.New("-o writes the whole table: leave -run out")
 	}
@@ -90,7 +93,8 @@ func run(ctx context.Context, args []string, lists fs.FS, root string, stdout io
 		_, err := fmt.Fprintf(stdout, "%d checks, each found once\n", len(mutants))
 		return err
 	}
-	results, err := runAll(ctx, root, mutants, *parallel, stdout)
+	t := &tester{root: root, timeout: *timeout}
+	results, err := t.runAll(ctx, mutants, *parallel, stdout)
 	if err != nil {
 		return err
 	}
@@ -125,8 +129,8 @@ func verify(root string, mutants []mutant) error {
 
 // runAll runs the mutants, some at once, and prints a line for each that is done. The
 // results are in the order of the mutants.
-func runAll(ctx context.Context, root string, mutants []mutant, parallel int, stdout io.Writer) ([]result, error) {
-	if err := baseline(ctx, root, mutants); err != nil {
+func (t *tester) runAll(ctx context.Context, mutants []mutant, parallel int, stdout io.Writer) ([]result, error) {
+	if err := t.baseline(ctx, mutants); err != nil {
 		return nil, err
 	}
 	results := make([]result, len(mutants))
@@ -139,7 +143,7 @@ func runAll(ctx context.Context, root string, mutants []mutant, parallel int, st
 	for range parallel {
 		workers.Go(func() {
 			for i := range next {
-				results[i], errs[i] = mutants[i].run(ctx, root)
+				results[i], errs[i] = t.run(ctx, &mutants[i])
 				printing.Lock()
 				_, _ = fmt.Fprintf(stdout, "%s | %s\n", mutants[i].check, results[i])
 				printing.Unlock()

@@ -183,7 +183,7 @@ func TestTestsMustBeGreenBefore(t *testing.T) {
 	t.Parallel()
 	red := strings.Replace(doorTest, `open(18, "")`, `open(18, "x")`, 1)
 	_, err := start(t, module(t, red), header+age)
-	wantError(t, err, "tests are red without any mutant: door: TestName")
+	wantError(t, err, "tests are red without any mutant: door: TestName", "door_test.go:17: open")
 	_, err = start(t, module(t, doorTest+"}"), header+age)
 	wantError(t, err, "does not compile without any mutant", "expected declaration")
 	_, err = start(t, module(t, doorTest), header+"packages: doors\n"+age)
@@ -224,7 +224,8 @@ func TestFlags(t *testing.T) {
 	}{
 		{[]string{"-run", "("}, "-run"},
 		{[]string{"-run", "nothing"}, "no entry matches"},
-		{[]string{"-p", "0"}, "-p"},
+		{[]string{"-p", "0"}, "-p must be"},
+		{[]string{"-timeout", "0s"}, "-timeout more than 0"},
 		{[]string{"-o", "x", "-run", "age"}, "leave -run out"},
 		{[]string{"x"}, `unexpected argument "x"`},
 		{[]string{"-x"}, "-x"},

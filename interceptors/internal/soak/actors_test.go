@@ -40,7 +40,7 @@ func (s *soak) start() {
 			continue
 		}
 		for _, e := range srv.endpoints {
-			s.loop(2, func(*rand.Rand) { s.outliveKey(srv, e) })
+			s.loop(2, func(rng *rand.Rand) { s.outliveKey(rng, srv, e) })
 		}
 	}
 }
@@ -164,12 +164,16 @@ func (s *soak) idle(rng *rand.Rand, srv *server) {
 }
 
 // outliveKey keeps a stream open for longer than its token's key is published.
-func (s *soak) outliveKey(srv *server, e *endpoint) {
+func (s *soak) outliveKey(rng *rand.Rand, srv *server, e *endpoint) {
 	var held heldKey
-	for kid, name := range e.keys.Latest() {
+	latest := e.keys.Latest()
+	for kid, name := range latest {
 		if strings.HasPrefix(kid, "turn-") {
 			held = heldKey{kid, e.issuer.keys[name]}
 		}
+	}
+	if rng.IntN(3) == 0 {
+		held = heldKey{reusedKID, e.issuer.keys[latest[reusedKID]]}
 	}
 	t := s.make(recipe{made: "signed with a key that comes and goes, for one stream", issuer: e.issuer, held: held, client: regulars[5], watched: true})
 	until := make(chan struct{})

@@ -339,7 +339,7 @@ func (k *keyServer) answer(ctx context.Context, w http.ResponseWriter, x *exchan
 	x.mu.Lock()
 	x.keys, x.marker = keys, marker
 	x.mu.Unlock()
-	w.Header().Set("Cache-Control", "max-age=5") // too short to be followed
+	w.Header().Set("Cache-Control", "max-age=1") // too short to be followed
 	w.Header().Set("Content-Length", strconv.Itoa(len(doc)))
 	for n := range pieces {
 		if _, err := w.Write(doc[len(doc)*n/pieces : len(doc)*(n+1)/pieces]); err != nil {

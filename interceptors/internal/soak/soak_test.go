@@ -146,7 +146,7 @@ func runSoak(t *testing.T, cfg config, keys map[string]*signingKey, settle func(
 	}
 	s.run()
 	elapsed := time.Since(s.begin)
-	s.readCaches()
+	s.readStats()
 	if err := s.close(); err != nil {
 		t.Errorf("close: %v", err)
 	}
@@ -197,7 +197,7 @@ func (s *soak) build(keys map[string]*signingKey) error {
 func (s *soak) run() {
 	s.start()
 	enough := func() bool {
-		s.readCaches()
+		s.readStats()
 		return time.Since(s.begin) >= s.cfg.length && len(s.events.missing()) == 0
 	}
 	deadline := time.Now().Add(s.cfg.length + 2*patience)
@@ -208,11 +208,16 @@ func (s *soak) run() {
 	s.workers.Wait()
 }
 
-// readCaches asks for the figures while everything runs.
-func (s *soak) readCaches() {
+// readStats asks for the figures while everything runs.
+func (s *soak) readStats() {
 	evicted := 0
 	for _, srv := range s.servers {
-		evicted += int(srv.auth.Stats().Verifier.Cache.Evicted)
+		now := time.Now()
+		stats := srv.auth.Stats().Verifier
+		evicted += int(stats.Cache.Evicted)
+		for n, seen := range srv.model.Issuers {
+			seen.Keys.NotYet(int(stats.Issuers[n].KIDFetches), now) // both sorted by the URL
+		}
 	}
 	s.events.set(cacheEvicts, evicted)
 }

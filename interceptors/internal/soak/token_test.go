@@ -238,7 +238,7 @@ func (s *soak) choose(rng *mathrand.Rand, quiet bool) *token {
 	i := s.issuers[rng.IntN(len(s.issuers))]
 	pick := func(list []*token) *token { return list[rng.IntN(len(list))] }
 	n := rng.IntN(100)
-	if quiet && n >= 93 {
+	if quiet && n >= 95 {
 		n = 0
 	}
 	switch {
@@ -270,7 +270,7 @@ func (s *soak) choose(rng *mathrand.Rand, quiet bool) *token {
 		return s.badSignature(rng, i)
 	case n < 92:
 		return s.once("expired", i, rng, recipe{made: "expired from the beginning", client: regulars[0], expires: time.Now().Add(-time.Minute), claims: map[string]any{"iat": time.Now().Add(-time.Hour).Unix()}})
-	case n < 93:
+	case n < 95:
 		return pick(s.pool.reused)
 	case n < 98:
 		return s.turningToken(i, i.pick(rng))

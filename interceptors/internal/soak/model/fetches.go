@@ -67,9 +67,17 @@ func (k *KeySet) CheckFetches(s Span) (FetchCounts, []string) {
 		if i == 0 {
 			fault(i, "an unknown key id caused it before there were keys")
 		}
-		// The departure was measured a little later than the server counts it, so of two
-		// that follow each other only this is certain:
-		if lastForced >= 0 && k.fetches[lastForced].good && f.departed.Before(k.fetches[lastForced].known.Add(minRefetch)) {
+		// The departure was measured a little later than the server counts it. It was not
+		// before any of these.
+		earliest := s.From
+		if lastForced >= 0 {
+			earliest = k.notYet[counts.Forced-1]
+			if before := k.fetches[lastForced]; before.good && before.known.After(earliest) {
+				earliest = before.known // the 10 s begin with the success
+			}
+			earliest = earliest.Add(minRefetch)
+		}
+		if f.departed.Before(earliest) {
 			fault(i, "unknown key ids caused it and one less than %v before", minRefetch)
 		}
 		if f.departed.Before(s.From.Add(time.Duration(counts.Forced) * minRefetch)) {

@@ -27,6 +27,7 @@ type KeySet struct {
 
 	mu      sync.RWMutex
 	fetches []*Fetch
+	notYet  map[int]time.Time
 }
 
 // Fetch is one request for an issuer's keys.
@@ -48,6 +49,19 @@ func (k *KeySet) Depart(at time.Time, forced bool) *Fetch {
 	defer k.mu.Unlock()
 	k.fetches = append(k.fetches, f)
 	return f
+}
+
+// NotYet notes that at that time no more than n requests had been made that unknown key
+// ids caused, by the server's own word.
+func (k *KeySet) NotYet(n int, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.notYet == nil {
+		k.notYet = make(map[int]time.Time)
+	}
+	if at.After(k.notYet[n]) {
+		k.notYet[n] = at
+	}
 }
 
 // Fail notes that the server could know from now on that the fetch failed. What comes

@@ -59,10 +59,11 @@ func (s *Server) stays(c Call, outcomes *Outcomes) (passes bool) {
 // again, and does not look again if one of them is against the stream.
 func (s *Server) CheckLooks(c Call, looks []Look) []string {
 	var faults []string
+	opened := c.From
 	for i := range looks[:max(0, len(looks)-1)] {
 		look, next := looks[i], looks[i+1]
 		fault := func(what string) {
-			faults = append(faults, fmt.Sprintf("look %d of %d, %v after the opening: the stream lived on although %s", i+1, len(looks), look.At.Sub(c.From), what))
+			faults = append(faults, fmt.Sprintf("look %d of %d, %v after the opening: the stream lived on although %s", i+1, len(looks), look.At.Sub(opened), what))
 		}
 		if look.Answer != NotRevoked {
 			fault("its token was revoked")

@@ -118,6 +118,27 @@ func TestCheckFetches(t *testing.T) {
 			publish(k, 800, 850, 900, false, keys)
 			publish(k, 10_400, 10_401, 10_402, true, keys) // the departure is measured late
 		}, "", FetchCounts{Total: 4, Forced: 2, Retries: 1, Failed: 1}},
+		{"forced too soon after a failure that departed late enough", func(k *KeySet) {
+			publish(k, 500, 600, 650, true, keys)
+			k.NotYet(1, at(30_000))
+			k.NotYet(1, at(29_000))
+			fail(k, 30_001, 30_100, true)
+			publish(k, 30_800, 30_850, 30_900, false, keys)
+			publish(k, 39_999, 40_401, 40_402, true, keys)
+		}, "less than 10s before", FetchCounts{Total: 5, Forced: 3, Retries: 1, Failed: 1}},
+		{"forced 10 s after a failure that departed late enough", func(k *KeySet) {
+			publish(k, 500, 600, 650, true, keys)
+			k.NotYet(1, at(30_000))
+			k.NotYet(2, at(50_000))
+			fail(k, 30_001, 30_100, true)
+			publish(k, 30_800, 30_850, 30_900, false, keys)
+			publish(k, 40_000, 40_401, 40_402, true, keys)
+		}, "", FetchCounts{Total: 5, Forced: 3, Retries: 1, Failed: 1}},
+		{"forced too soon after a success, seen to have departed before", func(k *KeySet) {
+			publish(k, 20_500, 20_600, 20_650, true, keys)
+			k.NotYet(0, at(20_400))
+			publish(k, 30_500, 30_700, 30_750, true, keys)
+		}, "less than 10s before", FetchCounts{Total: 3, Forced: 2}},
 		{"retries", func(k *KeySet) {
 			fail(k, 500, 600, true)
 			fail(k, 700, 800, false)
