@@ -52,7 +52,7 @@ func (a *Authorizer) noticed(ctx context.Context, method string) *callContext {
 // stillGood reports whether a token that was found good on the header frame is so now:
 // the caller chooses when the message follows.
 func (e *verified) stillGood() bool {
-	refusal, same := e.recheck(e.issuer.clock.unixNano())
+	refusal, same := e.isGood(e.issuer.clock)
 	return refusal == nil && same
 }
 

@@ -201,12 +201,15 @@ func TestHealthAfterClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := newHealthLab(t, setup{})
 		w := h.watch(t)
+		synctest.Wait() // Watch tells the latest status only: let it tell each
 		h.expect(t, "before Close", "", serving)
 		if err := h.auth.Close(); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		h.expect(t, "after Close", "", notServing)
 		h.checks.SetServingStatus("", serving) // by hand: it stays
+		synctest.Wait()
 		if err := h.auth.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -84,13 +84,23 @@ func (v *Verifier) remembered(token string) (*verified, *Error) {
 	if e == nil {
 		return nil, nil // neither remembered nor refused
 	}
-	refusal, same := e.recheck(v.clock.unixNano())
+	refusal, same := e.isGood(&v.clock)
 	if same && refusal == nil {
 		return e, nil
 	}
 	v.cache.stale.Add(1)
 	v.cache.drop(e)
 	return nil, refusal
+}
+
+// isGood is recheck by the clock. A token that begins in this moment is good, although
+// the last reading may be older than it.
+func (e *verified) isGood(c *clock) (refusal *Error, same bool) {
+	now := c.unixNano()
+	if now < e.validFrom {
+		now = c.now().UnixNano()
+	}
+	return e.recheck(now)
 }
 
 // recheck says whether a verified token is still good: its time is not over, its
