@@ -202,3 +202,12 @@ func (l *lab) validFor(d time.Duration) []string {
 	now := l.now()
 	return []string{"iat", strconv.FormatInt(now.Unix(), 10), "exp", strconv.FormatInt(now.Add(d).Unix(), 10)}
 }
+
+// lastWord is finish for a call that must have ended: a message fails the test at once.
+func (c *rawCall) lastWord(t testing.TB) answer {
+	t.Helper()
+	if c.recv(t) {
+		t.Fatal("a message came instead of the end of the call")
+	}
+	return c.finish(t)
+}

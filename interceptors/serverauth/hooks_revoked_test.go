@@ -189,7 +189,7 @@ func TestC25CheckRevokedInOpenStreams(t *testing.T) {
 			closed.Store(true)
 			time.Sleep(time.Second + time.Millisecond)
 			c.send(t, nil)
-			if got := c.finish(t); got.code != row.code || got.reason != row.reason || got.messages != 5 {
+			if got := c.lastWord(t); got.code != row.code || got.reason != row.reason || got.messages != 5 {
 				t.Errorf("%s: got %v %s after %d messages, want %v %s after 5", row.name, got.code, got.reason, got.messages, row.code, row.reason)
 			}
 			told.expect(t, row.name,

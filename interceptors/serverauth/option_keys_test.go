@@ -254,7 +254,7 @@ func TestMaxTokenAge(t *testing.T) {
 				}
 			}
 			c.send(t, nil)
-			if got := c.finish(t); got.code != u || got.reason != serverauth.ReasonTokenExpired {
+			if got := c.lastWord(t); got.code != u || got.reason != serverauth.ReasonTokenExpired {
 				t.Errorf("an open stream: got %v %s, want UNAUTHENTICATED TOKEN_EXPIRED", got.code, got.reason)
 			}
 			if !strings.Contains(l.log.String(), "max_token_age=10m0s") {

@@ -181,7 +181,7 @@ func TestReporterAndStreams(t *testing.T) {
 		synctest.Wait()
 		told.expect(t, "an idle stream beyond its token")
 		long.send(t, nil)
-		if got := long.finish(t); got.code != u {
+		if got := long.lastWord(t); got.code != u {
 			t.Fatalf("got %v %s", got.code, got.message)
 		}
 		end := start

@@ -275,7 +275,7 @@ func TestReportOnlyInOpenStreams(t *testing.T) {
 		revoked.Store(true)
 		time.Sleep(2 * time.Second)
 		c.send(t, nil)
-		if got := c.finish(t); got.code != u || got.reason != serverauth.ReasonTokenRevoked {
+		if got := c.lastWord(t); got.code != u || got.reason != serverauth.ReasonTokenRevoked {
 			t.Errorf("a revoked token: got %v %s, want UNAUTHENTICATED TOKEN_REVOKED", got.code, got.reason)
 		}
 		end := late

@@ -30,10 +30,11 @@ type boundStream struct {
 	over  atomic.Pointer[Error] // why nothing passes any more; nil while all does
 	state atomic.Int32
 
-	timer *time.Timer
+	timer  *time.Timer
+	asking atomic.Bool // CheckRevoked has not answered yet
 	// Of the timer's goroutine:
-	waived  bool      // the token's end was only reported
-	checked time.Time // when CheckRevoked was due last; the call itself asked it
+	waived bool      // the token's end was only reported
+	asked  time.Time // when CheckRevoked was due last; the call itself has asked it
 }
 
 // The states of a boundStream. Whoever comes first, refusal or handler, decides what
@@ -46,7 +47,7 @@ const (
 
 // bind returns the stream as long as its caller's token is good.
 func (a *Authorizer) bind(ctx context.Context, ss grpc.ServerStream, call *callContext) *boundStream {
-	s := &boundStream{ServerStream: ss, ctx: ctx, call: call, checked: time.Now()}
+	s := &boundStream{ServerStream: ss, ctx: ctx, call: call, asked: time.Now()}
 	s.timer = time.AfterFunc(math.MaxInt64, s.look) // not before s.timer is set
 	s.timer.Reset(s.untilNextLook())
 	return s
@@ -60,7 +61,7 @@ const clockCheck = time.Minute
 func (s *boundStream) untilNextLook() time.Duration {
 	next := min(clockCheck, s.untilEnd())
 	if every := s.call.auth.recheckStreams; every > 0 {
-		next = min(next, every-time.Since(s.checked))
+		next = min(next, every-time.Since(s.asked))
 	}
 	if s.call.auth.access != nil {
 		next = min(next, defaultRecheck) // what AccessFile promises, however seldom CheckRevoked is asked
@@ -79,16 +80,25 @@ func (s *boundStream) untilEnd() time.Duration {
 // look is what the timer does. The next look is set at its end, so there is one at a
 // time.
 func (s *boundStream) look() {
+	if s.over.Load() != nil {
+		return
+	}
 	a := s.call.auth
 	refusal := s.reasonToEnd()
 	if refusal != nil && a.waives(s.call.method, refusal) {
 		s.waived = true
 		a.wouldDeny(s.ctx, s.call, refusal, time.Time{})
-		refusal = nil // if CheckRevoked is due, the next look follows at once
+		refusal = nil
 	}
 	if refusal != nil {
 		s.end(refusal)
 		return
+	}
+	if every := a.recheckStreams; every > 0 && time.Since(s.asked) >= every {
+		s.asked = time.Now()
+		if a.revoked != nil && s.asking.CompareAndSwap(false, true) {
+			go s.ask()
+		}
 	}
 	s.timer.Reset(s.untilNextLook())
 	if s.state.Load() == streamFinished {
@@ -99,10 +109,10 @@ func (s *boundStream) look() {
 // endedKey is the trailer that says why a stream was cut.
 const endedKey = "scopeauth-reason"
 
-// end lets nothing pass any more, and wakes the handler if that is possible.
+// end lets nothing pass any more, and wakes the handler if that is possible. The first
+// refusal counts.
 func (s *boundStream) end(refusal *Error) {
-	s.over.Store(refusal)
-	if s.call.cut == nil || !s.claim() {
+	if !s.over.CompareAndSwap(nil, refusal) || s.call.cut == nil || !s.claim() {
 		return
 	}
 	// gRPC itself writes the status of a call whose context ends in Recv or Send:
@@ -111,28 +121,16 @@ func (s *boundStream) end(refusal *Error) {
 	s.call.cut(refusal)
 }
 
-// reasonToEnd is why the stream must end, or nil.
+// reasonToEnd is why the stream must end, as far as that can be said at once, or nil. A
+// clock that was set back is no reason: the token has been good already.
 func (s *boundStream) reasonToEnd() *Error {
-	if refusal := s.call.auth.barred(s.call.who, s.call.method); refusal != nil {
+	a, who := s.call.auth, s.call.who
+	if refusal := a.barred(who, s.call.method); refusal != nil {
 		return refusal
 	}
-	if !s.waived {
-		if refusal := s.tokenEnded(); refusal != nil {
-			return refusal
-		}
-	}
-	every := s.call.auth.recheckStreams
-	if every == 0 || time.Since(s.checked) < every { // a look at the clock only
+	if s.waived {
 		return nil
 	}
-	s.checked = time.Now()
-	return s.checkRevoked() // last, as it may take time
-}
-
-// tokenEnded is why the token is no longer good, or nil. A clock that was set back is no
-// reason: the token has been good already.
-func (s *boundStream) tokenEnded() *Error {
-	a, who := s.call.auth, s.call.who
 	now := a.now().UnixNano()
 	if now >= who.validUntil {
 		return who.untimely(now)
@@ -151,29 +149,24 @@ const recheckTimeout = 5 * time.Second
 
 var errNoAnswer = fmt.Errorf("CheckRevoked did not answer within %v", recheckTimeout)
 
-// checkRevoked asks the user's function. Nothing that it does, not even that it minds no
-// context, keeps the stream open: after its time the stream ends, and at the token's
-// end nobody waits for it.
-func (s *boundStream) checkRevoked() *Error {
+// ask asks the user's function, beside the looks, so that nothing that it does keeps the
+// stream open: not even if it minds no context.
+func (s *boundStream) ask() {
 	a, p := s.call.auth, s.call.who.principal
-	if a.revoked == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(s.ctx, recheckTimeout)
 	defer cancel()
-	answer := make(chan *Error, 1)
-	go func() { answer <- a.checkRevoked(ctx, p) }()
-	tokenEnds := time.NewTimer(s.untilEnd())
-	defer tokenEnds.Stop()
-	select {
-	case refusal := <-answer:
-		return refusal
-	case <-tokenEnds.C:
-		s.checked = time.Time{} // it has not answered
-		return nil              // the next look, which is due, says that the token is over
-	case <-ctx.Done(): // not the caller's time ran out, so the refusal is UNAVAILABLE
-		return NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p)
+	inTime := context.AfterFunc(ctx, func() {
+		s.end(NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p))
+	})
+	refusal := a.checkRevoked(ctx, p)
+	if !inTime() {
+		return
 	}
+	if refusal != nil {
+		s.end(refusal)
+		return
+	}
+	s.asking.Store(false)
 }
 
 var errKeyGone = errors.New("the issuer no longer publishes the key of the token")
