@@ -137,7 +137,7 @@ type findings struct {
 	order    []string            // the packages that failed, as the events come
 	failed   map[string][]string // by package: the tests that failed, those that hold others included
 	crash    map[string]string   // by package: what ended the tests early
-	last     []string            // the last lines of output
+	last     []string            // the last lines of output, or those around the crash
 }
 
 const maxLast = 20
@@ -174,7 +174,12 @@ func readEvents(r io.Reader) (*findings, error) {
 
 // output looks for what ends the tests of a package early.
 func (f *findings) output(e event) {
-	f.last = append(f.last[max(0, len(f.last)-maxLast+1):], e.Output)
+	if len(f.crash) == 0 {
+		f.last = f.last[max(0, len(f.last)-maxLast/2+1):]
+	}
+	if len(f.last) < maxLast {
+		f.last = append(f.last, e.Output)
+	}
 	switch {
 	case strings.HasPrefix(e.Output, "panic: test timed out"), strings.HasPrefix(e.Output, "*** Test killed"):
 		f.crash[e.Package] = "timeout"

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,6 +57,14 @@ func TestReadEvents(t *testing.T) {
 				t.Errorf("got %q, want what the compiler said", r.compiler)
 			}
 		})
+	}
+	var traces strings.Builder
+	for range 100 {
+		traces.WriteString(says("p", "goroutine\n"))
+	}
+	found, err := readEvents(strings.NewReader(traces.String() + says("p", "panic: boom\n") + traces.String() + done("p")))
+	if err != nil || len(found.last) != maxLast || !slices.Contains(found.last, "panic: boom\n") {
+		t.Errorf("got %q, %v, want %d lines around the panic", found.last, err, maxLast)
 	}
 	if _, err := readEvents(strings.NewReader("go: no such thing")); err == nil {
 		t.Error("what is no JSON is taken")
