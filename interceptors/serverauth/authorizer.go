@@ -79,7 +79,7 @@ func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts
 		return nil, errors.Join(err, a.Close())
 	}
 	a.owned = true
-	if err := a.use(v, cfg); err != nil { //nolint:contextcheck // the access file is read until Close
+	if err := a.use(v, cfg); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil

@@ -103,7 +103,7 @@ func (c *rawCall) open(t testing.TB, fullMethod string, extra ...header) {
 }
 
 // send sends one message.
-func (c *rawCall) send(t testing.TB, message []byte) {
+func (c *rawCall) send(t testing.TB, message []byte) { //nolint:unparam // mostly the empty one
 	t.Helper()
 	if err := c.framer.WriteData(1, false, frame(message)); err != nil {
 		t.Fatalf("raw HTTP/2 message: %v", err)

@@ -197,7 +197,7 @@ func TestE10OneRefusedMessageDecides(t *testing.T) {
 		name   string
 		handle func(ss grpc.ServerStream) error
 	}{
-		{"Recv, while it waits", func(ss grpc.ServerStream) error { return receive(ss) }},
+		{"Recv, while it waits", receive},
 		{"Recv, called later", func(ss grpc.ServerStream) error {
 			time.Sleep(tokenTime + time.Second)
 			return receive(ss)

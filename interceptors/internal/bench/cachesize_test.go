@@ -6,6 +6,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func BenchmarkCacheSize(b *testing.B) {
 		{"scopeauth,copied", l.largeCache(b), l.largeCache(b), true},
 	} {
 		b.Run(guards.name, func(b *testing.B) {
-			for _, header := range append(headers[:len(headers):len(headers)], hot[0]) {
+			for _, header := range append(slices.Clip(headers), hot[0]) {
 				if guards.copied {
 					header = strings.Clone(header)
 				}
