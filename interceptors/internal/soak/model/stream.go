@@ -5,7 +5,6 @@ package model
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -29,11 +28,11 @@ func (s *Server) Ends(c Call, looks []Look) Outcomes {
 	s.barred(c, &outcomes)
 	revoked(c, &outcomes)
 	before := c.From
-	for _, look := range append(slices.Clone(looks), Look{At: c.To}) {
-		if look.At.Sub(before) >= maxAnswer {
-			outcomes.add(RevocationUnavailable) // whoever was asked may have been that late
-		}
-		before = look.At
+	if n := len(looks); n > 1 {
+		before = looks[n-2].At
+	}
+	if c.To.Sub(before) >= maxAnswer {
+		outcomes.add(RevocationUnavailable) // whoever was asked last may have been that late
 	}
 	return outcomes
 }
@@ -55,25 +54,25 @@ func (s *Server) stays(c Call, outcomes *Outcomes) (passes bool) {
 }
 
 // CheckLooks returns what is wrong with the looks at one stream. The first is that of
-// its opening. Whoever looks asks the access file first, and the rest before it looks
-// again, and does not look again if one of them is against the stream.
+// its opening. Before each later one the server asked the access file, the clock, and
+// about the key and the client; it did so after the look before the last, since it waits
+// for one answer at a time. It does not look again if one of them is against the stream.
 func (s *Server) CheckLooks(c Call, looks []Look) []string {
 	var faults []string
 	opened := c.From
-	for i := range looks[:max(0, len(looks)-1)] {
-		look, next := looks[i], looks[i+1]
+	for i := 1; i < len(looks); i++ {
 		fault := func(what string) {
-			faults = append(faults, fmt.Sprintf("look %d of %d, %v after the opening: the stream lived on although %s", i+1, len(looks), look.At.Sub(opened), what))
+			faults = append(faults, fmt.Sprintf("look %d of %d, %v after the opening: the stream lived on although %s", i+1, len(looks), looks[i].At.Sub(opened), what))
 		}
-		if look.Answer != NotRevoked {
+		if looks[i-1].Answer != NotRevoked {
 			fault("its token was revoked")
 		}
-		c.Span = Span{look.At, next.At}
-		if _, must := c.Token.expired(c.Span, s.ClockSkew); must && i > 0 { // the opening looked at the clock before
+		c.Span = Span{looks[max(i-2, 0)].At, looks[i].At}
+		if _, must := c.Token.expired(c.Span, s.ClockSkew); must {
 			fault("its token had expired")
 		}
 		var ignored Outcomes
-		if i > 0 && !s.stays(c, &ignored) {
+		if !s.stays(c, &ignored) {
 			fault("its key or its client had gone")
 		}
 		if !s.barred(c, &ignored) {

@@ -32,9 +32,11 @@ func TestEnds(t *testing.T) {
 			c.Token.Revocation = NewHistory(NotRevoked)
 			c.Token.Revocation.Begin(Revoked, at(1001)).Done(at(1002))
 		}, nil, Outcomes{TokenRevoked}},
-		{"no answer for almost 5 s", func(_ *Server, c *Call) { c.Span = span(0, 9998) }, []Look{{At: at(4999)}}, nil},
-		{"no answer for 5 s at first", func(_ *Server, c *Call) { c.Span = span(0, 5000) }, []Look{{At: at(5000)}}, Outcomes{RevocationUnavailable}},
-		{"no answer for 5 s at last", func(_ *Server, c *Call) { c.Span = span(0, 5001) }, []Look{{At: at(1)}}, Outcomes{RevocationUnavailable}},
+		{"no answer for almost 5 s", func(_ *Server, c *Call) { c.Span = span(0, 4999) }, nil, nil},
+		{"no answer for 5 s", func(_ *Server, c *Call) { c.Span = span(0, 5000) }, nil, Outcomes{RevocationUnavailable}},
+		{"an answer that may have come too late", func(_ *Server, c *Call) { c.Span = span(0, 5000) }, []Look{{At: at(4999)}}, Outcomes{RevocationUnavailable}},
+		{"an answer before the last", func(_ *Server, c *Call) { c.Span = span(0, 5000) }, []Look{{At: at(1)}, {At: at(4999)}}, nil},
+		{"an answer too long before the last", func(_ *Server, c *Call) { c.Span = span(0, 6000) }, []Look{{At: at(1)}, {At: at(1000)}, {At: at(4999)}}, Outcomes{RevocationUnavailable}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,7 +51,7 @@ func TestEnds(t *testing.T) {
 
 func TestCheckLooks(t *testing.T) {
 	t.Parallel()
-	looks := []Look{{At: at(1001)}, {At: at(1003)}, {At: at(1005)}}
+	looks := []Look{{At: at(1001)}, {At: at(1003)}, {At: at(1005)}, {At: at(1007)}}
 	deny := &AccessList{Deny: []AccessEntry{{Clients: []string{"friend"}}}}
 	for _, row := range []struct {
 		name   string
@@ -57,25 +59,26 @@ func TestCheckLooks(t *testing.T) {
 		want   string // what a fault says, "" for none
 	}{
 		{"nothing is against it", func(*Server, *Call, []Look) {}, ""},
-		{"revoked at the last look", func(_ *Server, _ *Call, looks []Look) { looks[2].Answer = Revoked }, ""},
-		{"revoked before", func(_ *Server, _ *Call, looks []Look) { looks[1].Answer = Revoked }, "look 2 of 3"},
-		{"refused at the opening", func(_ *Server, _ *Call, looks []Look) { looks[0].Answer = Unanswered }, "look 1 of 3"},
+		{"revoked at the last look", func(_ *Server, _ *Call, looks []Look) { looks[3].Answer = Revoked }, ""},
+		{"revoked before", func(_ *Server, _ *Call, looks []Look) { looks[2].Answer = Revoked }, "look 4 of 4"},
+		{"refused at the opening", func(_ *Server, _ *Call, looks []Look) { looks[0].Answer = Unanswered }, "look 2 of 4"},
 		{"expired after the second look", func(_ *Server, c *Call, _ []Look) { c.Token.Expires = at(1004) }, ""},
-		{"expired at the second look", func(_ *Server, c *Call, _ []Look) { c.Token.Expires = at(1003) }, "had expired"},
-		{"expired at the opening", func(_ *Server, c *Call, looks []Look) { c.Token.Expires, looks[1].At = at(1001), at(1001).Add(-1) }, ""},
+		{"expired at the second look", func(_ *Server, c *Call, _ []Look) { c.Token.Expires = at(1003) }, "look 4 of 4, 7ms after the opening: the stream lived on although its token had expired"},
+		{"expired at the opening", func(_ *Server, c *Call, _ []Look) { c.Token.Expires = at(1001) }, "look 2 of 4"},
 		{"the key goes after the second look", func(s *Server, _ *Call, _ []Look) { publish(&s.Issuers[0].Keys, 1, 2, 1004, false, Keys{}) }, ""},
 		{"the key goes before the second look", func(s *Server, _ *Call, _ []Look) { publish(&s.Issuers[0].Keys, 1, 2, 1003, false, Keys{}) }, "its key or its client"},
 		{"the client goes before the second look", func(s *Server, _ *Call, _ []Look) { s.Issuers[0].Clients.Begin(nil, at(1)).Done(at(1003)) }, "its key or its client"},
 		{"denied after the second look", func(s *Server, _ *Call, _ []Look) { s.Access.Begin(deny, at(1)).Done(at(1004)) }, ""},
+		{"denied before the second look", func(s *Server, _ *Call, _ []Look) { s.Access.Begin(deny, at(1)).Done(at(1003)) }, "look 4 of 4"},
 		{"denied before the second look, and allowed again", func(s *Server, _ *Call, _ []Look) {
-			s.Access.Begin(deny, at(1002)).Done(at(1003))
-			s.Access.Begin(&AccessList{}, at(1004)).Done(at(1005))
+			s.Access.Begin(deny, at(1)).Done(at(1003))
+			s.Access.Begin(&AccessList{}, at(1006)).Done(at(1007))
 		}, ""},
-		{"denied before the second look", func(s *Server, _ *Call, _ []Look) { s.Access.Begin(deny, at(1)).Done(at(1003)) }, "the access file"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s, c := world()
+			c.From = at(1000)
 			mine := append([]Look(nil), looks...)
 			row.change(s, &c, mine)
 			got := strings.Join(s.CheckLooks(c, mine), "\n")
