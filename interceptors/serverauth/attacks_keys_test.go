@@ -194,7 +194,7 @@ func TestD1NoKeysAtStart(t *testing.T) {
 					t.Errorf("junk: got %v, want UNAUTHENTICATED", got.code)
 				}
 				e.well()
-				time.Sleep(10 * time.Second)
+				time.Sleep(6 * time.Minute) // the longest back-off, and some
 				l.passes(t, "with keys", e.good(), 0)
 				if !l.verifier.Ready() || l.health(t) != healthpb.HealthCheckResponse_SERVING {
 					t.Error("the server is said not to be ready")

@@ -87,7 +87,6 @@ func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Err
 
 // wouldDeny logs and reports a refusal that is waived. begin is zero in an open stream.
 func (a *Authorizer) wouldDeny(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
-	refusal = refusal.of(call.method)
 	a.log.waived(ctx, call.method, refusal)
 	stage := StageCall
 	if begin.IsZero() {

@@ -113,7 +113,7 @@ func TestLogDecisionsIsRateLimited(t *testing.T) {
 		log := &lockedBuffer{}
 		l := newLab(t, setup{memory: true, options: []serverauth.Option{
 			serverauth.WithReporter(serverauth.LogDecisions(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))),
-			serverauth.RefuseBeforeDecoding(), serverauth.WithLogger(nil),
+			serverauth.RefuseBeforeDecoding(), serverauth.WithLogger(nil), serverauth.ReportOnly(reportAuthentication(deleteFile)),
 		}})
 		client := filesv1.NewFileReadServiceClient(l.hooksConn(t))
 		missing := func(n int) {
@@ -124,15 +124,18 @@ func TestLogDecisionsIsRateLimited(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		lines := func() int { return strings.Count(log.String(), "reason=TOKEN_MISSING") }
+		lines := func() int {
+			return len(regexp.MustCompile("msg=denied .*reason=TOKEN_MISSING").FindAllString(log.String(), -1))
+		}
 		missing(300)
 		if n := lines(); n != 10 {
 			t.Errorf("a flood: got %d lines, want 10", n)
 		}
 		l.call(t, whoAmI, bearer("junk"))
 		l.call(t, whoAmI, bearer(l.issuer.good()))
+		l.call(t, deleteFile)
 		synctest.Wait()
-		if !strings.Contains(log.String(), "reason=TOKEN_MALFORMED") || !strings.Contains(log.String(), "msg=allowed") {
+		if !strings.Contains(log.String(), "reason=TOKEN_MALFORMED") || !strings.Contains(log.String(), "msg=allowed") || !strings.Contains(log.String(), "msg=would_deny") {
 			t.Errorf("other decisions during the flood are not logged:\n%s", log.String())
 		}
 		time.Sleep(3 * time.Second)
@@ -161,6 +164,69 @@ func TestLogDecisionsIsRateLimited(t *testing.T) {
 	})
 }
 
+// slowHandler is a slog.Handler that does not come back before it may.
+type slowHandler struct {
+	slog.Handler
+
+	may chan struct{}
+}
+
+func (h slowHandler) Handle(ctx context.Context, r slog.Record) error {
+	<-h.may
+	return h.Handler.Handle(ctx, r)
+}
+
+// A log that hangs does not hold up the reader of a connection: refusals on the header
+// frame are answered meanwhile, and logged in the end.
+func TestASlowLogDoesNotHoldUpHeaderFrames(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		log, may := &lockedBuffer{}, make(chan struct{})
+		slow := slog.New(slowHandler{slog.NewTextHandler(log, nil), may})
+		l := newLab(t, setup{memory: true, options: []serverauth.Option{
+			serverauth.RefuseBeforeDecoding(), serverauth.WithReporter(serverauth.LogDecisions(slow)),
+			serverauth.WithReporter(panicky{}), serverauth.WithLogger(slow),
+		}})
+		for range 3 {
+			if got := l.call(t, whoAmI); got.code != u {
+				t.Errorf("got %v, want UNAUTHENTICATED", got.code)
+			}
+		}
+		if log.String() != "" {
+			t.Errorf("the log did not wait:\n%s", log.String())
+		}
+		close(may)
+		synctest.Wait()
+		for _, want := range []string{"msg=denied", `msg="refused TOKEN_MISSING"`, `msg="scopeauth: a Reporter panicked"`} {
+			if n := strings.Count(log.String(), want); n != 3 {
+				t.Errorf("the log has %s %d times, want 3:\n%s", want, n, log.String())
+			}
+		}
+	})
+}
+
+// While a level is off, its decisions are not counted as left out.
+func TestLogDecisionsAtALevelThatChanges(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		log, level := &lockedBuffer{}, &slog.LevelVar{}
+		l := newLab(t, setup{memory: true, options: []serverauth.Option{
+			serverauth.WithReporter(serverauth.LogDecisions(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})))),
+		}})
+		for range 30 {
+			l.call(t, version)
+		}
+		if log.String() != "" {
+			t.Errorf("at level INFO:\n%s", log.String())
+		}
+		level.Set(slog.LevelDebug)
+		l.call(t, version)
+		if text := log.String(); strings.Count(text, "msg=allowed") != 1 || strings.Contains(text, "same_not_logged") {
+			t.Errorf("at level DEBUG: got %q, want one line", text)
+		}
+	})
+}
+
 // brokenHandler is a slog.Handler that cannot write.
 type brokenHandler struct{ slog.Handler }
 
@@ -183,6 +249,9 @@ func TestLogDecisionsWithoutALog(t *testing.T) {
 	}
 	if got := l.call(t, whoAmI); got.code != u {
 		t.Errorf("got %v %s, want UNAUTHENTICATED", got.code, got.message)
+	}
+	if strings.Contains(l.log.String(), "panicked") {
+		t.Errorf("a log panicked:\n%s", l.log.String())
 	}
 	if text := info.String(); strings.Contains(text, "allowed") || strings.Count(text, "\n") != 1 {
 		t.Errorf("at level INFO: got %q, want the denial alone", text)

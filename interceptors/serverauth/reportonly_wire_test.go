@@ -186,6 +186,8 @@ func TestReportOnlyAuthorization(t *testing.T) {
 		{"CheckCall with a reason of authentication", whoAmI, serverauth.NewError(serverauth.ReasonClientNotAllowed, nil), serverauth.ReasonClientNotAllowed, p, true},
 		{"CheckCall with an UNAUTHENTICATED one", whoAmI, serverauth.NewError(serverauth.ReasonTokenExpired, nil), serverauth.ReasonTokenExpired, u, true},
 		{"CheckCall on purpose", whoAmI, serverauth.NewError(serverauth.ReasonTokenRevoked, nil), serverauth.ReasonTokenRevoked, u, false},
+		{"CheckCall, which closes the method", whoAmI, serverauth.NewError(serverauth.ReasonMethodNotAllowed, nil), serverauth.ReasonMethodNotAllowed, p, false},
+		{"CheckCall, which misses a rule", whoAmI, serverauth.NewError(serverauth.ReasonMethodNotAnnotated, nil), serverauth.ReasonMethodNotAnnotated, p, false},
 		{"CheckCall, which does not know", whoAmI, serverauth.NewError(serverauth.ReasonRevocationUnavailable, nil), serverauth.ReasonRevocationUnavailable, ua, false},
 	} {
 		answer = row.answer

@@ -155,18 +155,18 @@ func (s *boundStream) ask() {
 	a, p := s.call.auth, s.call.who.principal
 	ctx, cancel := context.WithTimeout(s.ctx, recheckTimeout)
 	defer cancel()
-	inTime := context.AfterFunc(ctx, func() {
-		s.end(NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p))
-	})
+	late := func() { s.end(NewError(ReasonRevocationUnavailable, errNoAnswer).proving(p)) }
+	stop := context.AfterFunc(ctx, late)
 	refusal := a.checkRevoked(ctx, p)
-	if !inTime() {
-		return
-	}
-	if refusal != nil {
+	switch {
+	case ctx.Err() != nil: // refusal is of the context's code, as if the caller's time were over
+		late()
+	case refusal != nil:
 		s.end(refusal)
-		return
+	default:
+		s.asking.Store(false)
 	}
-	s.asking.Store(false)
+	stop() // not deferred: a function that ends its goroutine has not answered
 }
 
 var errKeyGone = errors.New("the issuer no longer publishes the key of the token")

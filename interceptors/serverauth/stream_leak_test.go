@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	echov1 "github.com/scopeauth/scopeauth/gen/demo/echo/v1"
+	"github.com/scopeauth/scopeauth/interceptors/policy"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
@@ -137,6 +139,50 @@ func TestE10NoLookAfterTheEnd(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A call that ends while a look at it is being reported is not looked at again.
+func TestE11CallEndsDuringAReport(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		slow := grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
+			err := h(srv, ss)
+			time.Sleep(2 * time.Second) // the call's context has not ended when the report has
+			return err
+		})
+		l := newRecheckLab(t, false, true, setup{
+			options: []serverauth.Option{
+				serverauth.RecheckStreams(recheckEvery), reportOnly(policy.ReportOnly{Authentication: true}), serverauth.WithReporter(slowReporter{}),
+			},
+			server: append(handledBy(func(grpc.ServerStream) error {
+				time.Sleep(tokenTime + time.Second)
+				return nil
+			}), slow),
+		})
+		var asked atomic.Int64
+		l.answerRevoked(func(context.Context, *serverauth.Principal) (bool, error) {
+			asked.Add(1)
+			return false, nil
+		})
+		c := l.stream(t, chat)
+		if got := c.finish(t); got.code != ok {
+			t.Errorf("got %v, want OK", got.code)
+		}
+		before := asked.Load()
+		time.Sleep(time.Hour)
+		if got := asked.Load() - before; got != 0 {
+			t.Errorf("asked %d times after the end", got)
+		}
+	})
+}
+
+// slowReporter takes its time for what is reported of streams.
+type slowReporter struct{}
+
+func (slowReporter) Report(_ context.Context, d serverauth.Decision) {
+	if d.Stage == serverauth.StageStream {
+		time.Sleep(2 * time.Second)
 	}
 }
 

@@ -111,6 +111,29 @@ func TestE11CallEndsDuringALook(t *testing.T) {
 	})
 }
 
+// A CheckRevoked whose time runs out is the server's failure, although it returns at the
+// same moment and says that a deadline has passed: the deadline is not the caller's.
+func TestE11CheckRevokedReturnsAsItsTimeRunsOut(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		l := newRecheckLab(t, false, true, setup{
+			options: []serverauth.Option{serverauth.RecheckStreams(recheckEvery)}, server: handledBy(drain),
+		})
+		streams := l.chats(t, 200)
+		synctest.Wait()
+		l.answerRevoked(mindful)
+		l.at(t, recheckEvery+5*time.Second)
+		for _, stream := range streams {
+			if err := stream.Send(&echov1.ChatRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+				t.Errorf("a stream ended with %v, want UNAVAILABLE", err)
+			}
+		}
+	})
+}
+
 // A question to CheckRevoked ends with the call.
 func TestE11CallEndsDuringAQuestion(t *testing.T) {
 	t.Parallel()

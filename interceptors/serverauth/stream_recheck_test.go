@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -163,6 +164,21 @@ var endingChanges = []change{
 	{
 		name: "CheckRevoked never returns", asked: true, takes: 5 * time.Second, refusal: unavailableRefusal,
 		do: func(t testing.TB, l *recheckLab) { t.Helper(); l.answerRevoked(mindless(t)) },
+	},
+	{
+		name: "CheckRevoked panics", asked: true, refusal: unavailableRefusal,
+		do: func(_ testing.TB, l *recheckLab) {
+			l.answerRevoked(func(context.Context, *serverauth.Principal) (bool, error) { panic("the function's") })
+		},
+	},
+	{
+		name: "CheckRevoked ends its goroutine", asked: true, refusal: unavailableRefusal,
+		do: func(_ testing.TB, l *recheckLab) {
+			l.answerRevoked(func(context.Context, *serverauth.Principal) (bool, error) {
+				runtime.Goexit()
+				return false, nil
+			})
+		},
 	},
 	{
 		name: "the access file denies the client", listed: true, known: listKnown, refusal: revokedRefusal,
