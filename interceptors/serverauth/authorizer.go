@@ -42,6 +42,7 @@ type Authorizer struct {
 	recheckStreams time.Duration
 	stopHealth     func()
 
+	swift bool // see isSwift
 	noted notedMethods
 
 	// services are the registered methods, by full name, and whether each is a stream;
@@ -220,6 +221,7 @@ func (a *Authorizer) use(v TokenVerifier, cfg *config) error {
 	if err := a.openAccessFile(cfg); err != nil {
 		return err
 	}
+	a.swift = a.isSwift()
 	return a.tellHealth(cfg)
 }
 

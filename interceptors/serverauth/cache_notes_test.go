@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // keysOf serves a document that the test can replace.
@@ -86,10 +87,17 @@ func TestCacheNotesPermittedMethods(t *testing.T) {
 		e.notePermitted(one, "/acme.S/B")
 		e.notePermitted(other, "/acme.S/C")
 	}
+	may := func(e *verified, a *Authorizer, method string) bool {
+		called := e.mayCall(a, method)
+		if called != nil && (called.auth != a || called.method != method) {
+			t.Errorf("%q: got another method or authorizer", method)
+		}
+		return called != nil
+	}
 	for method, want := range map[string][2]bool{
 		"/acme.S/A": {true, false}, "/acme.S/B": {true, false}, "/acme.S/C": {false, true}, "/acme.S/D": {}, "": {},
 	} {
-		if got := [2]bool{e.mayCall(one, method), e.mayCall(other, method)}; got != want {
+		if got := [2]bool{may(e, one, method), may(e, other, method)}; got != want {
 			t.Errorf("%q: got %v, want %v", method, got, want)
 		}
 	}
@@ -105,11 +113,23 @@ func TestCacheNotesPermittedMethods(t *testing.T) {
 	for n := range 2 * maxPermitted { // more than there is room for
 		e.notePermitted(one, cacheName(n))
 	}
-	if !e.mayCall(one, "/acme.S/A") || !e.mayCall(one, cacheName(0)) || e.mayCall(one, cacheName(maxPermitted)) {
+	if !may(e, one, "/acme.S/A") || !may(e, one, cacheName(0)) || may(e, one, cacheName(maxPermitted)) {
 		t.Error("the first methods are not those that are noted")
 	}
 	untracked := cacheEntry("a", cacheName(2)) // of a TokenVerifier of the user's own: nobody will see it again
-	if untracked.notePermitted(one, "/acme.S/A"); untracked.mayCall(one, "/acme.S/A") {
+	if untracked.notePermitted(one, "/acme.S/A"); may(untracked, one, "/acme.S/A") {
 		t.Error("it was noted for a token that is not remembered")
+	}
+}
+
+// What a look-up reads of an entry is two lines of the processor's cache.
+func TestCacheEntryLayout(t *testing.T) {
+	t.Parallel()
+	var e verified
+	if end := unsafe.Offsetof(e.used) + unsafe.Sizeof(e.used); end > 128 {
+		t.Errorf("what a look-up reads ends at byte %d, want 128 at most", end)
+	}
+	if size := unsafe.Sizeof(e); size != 256 {
+		t.Errorf("an entry has %d bytes, want 256, which the allocator aligns", size)
 	}
 }

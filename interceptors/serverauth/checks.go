@@ -79,7 +79,7 @@ func (a *Authorizer) barredByFile(who *verified, method string) *Error {
 // take time, and for a call that was decided on its header frame the access file again,
 // since the caller chooses when its message follows. soFar is what was decided before. A
 // call that is only reported on is still refused if its caller is known and barred.
-func (a *Authorizer) consult(ctx context.Context, call *callContext, req any, soFar *Error) *Error {
+func (a *Authorizer) consult(ctx context.Context, call *callContext, req any, soFar *Error, early bool) *Error {
 	if soFar != nil && !a.waives(call.method, soFar) {
 		return soFar
 	}
@@ -90,7 +90,7 @@ func (a *Authorizer) consult(ctx context.Context, call *callContext, req any, so
 	if who == nil {
 		return soFar
 	}
-	if call.who == nil || call.early {
+	if call.who == nil || early {
 		if refusal := a.barred(who, call.method); refusal != nil {
 			return refusal
 		}

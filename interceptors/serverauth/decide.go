@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,17 +17,20 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 )
 
-// callContext is the context of a call together with what was decided about it.
+// callContext is the context of a call together with its caller. It is made for each
+// call, so it is small.
 type callContext struct {
 	context.Context //nolint:containedctx // it is one
 
+	who *verified // nil if nobody was verified: the method is public, or only reported on
+	*target
+}
+
+// target is a method of an authorizer's server. Where a token was permitted to call it,
+// all such calls share one.
+type target struct {
 	auth   *Authorizer
 	method string
-	who    *verified // nil if nobody was verified: the method is public, or only reported on
-	// cut ends the stream's context, if the tap handle made it one that can be ended.
-	cut    context.CancelCauseFunc
-	cached bool
-	early  bool // the tap handle decided, all but what may take time
 }
 
 // Value implements [context.Context].
@@ -37,20 +41,20 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// noticed returns what the tap handle left for the interceptors of the same call.
-func (a *Authorizer) noticed(ctx context.Context, method string) *callContext {
-	if !a.tapped() {
-		return nil
-	}
-	c, ok := ctx.Value(principalKey{}).(*callContext)
-	if !ok || c.auth != a || c.method != method {
-		return nil
-	}
-	return c
+// course is how a decision went, for reports.
+type course struct {
+	begin  time.Time // zero if nobody is told
+	cached bool      // the token was remembered
 }
 
-// stillGood reports whether a token that was found good on the header frame is so now:
-// the caller chooses when the message follows.
+func (a *Authorizer) started() (how course) {
+	if len(a.reporters) > 0 {
+		how.begin = time.Now()
+	}
+	return how
+}
+
+// stillGood reports whether a token that was found good before is so now.
 func (e *verified) stillGood() bool {
 	refusal, same := e.isGood(e.issuer.clock)
 	return refusal == nil && same
@@ -58,100 +62,112 @@ func (e *verified) stillGood() bool {
 
 // authorize decides about one call. On success the context carries the caller, or
 // none if the method is public. On refusal the error is an *Error.
-func (a *Authorizer) authorize(ctx context.Context, method string, req any) (context.Context, *callContext, error) {
-	var begin time.Time
-	if len(a.reporters) > 0 {
-		begin = time.Now()
-	}
-	var refusal *Error
-	call := a.noticed(ctx, method)
-	if call == nil || !call.early || !call.who.stillGood() {
-		var cut context.CancelCauseFunc
-		if call != nil {
-			cut = call.cut
+//
+// Most calls need the first lines only, so the rest stands apart: gRPC runs each call in
+// a new goroutine, whose stack would grow for it.
+func (a *Authorizer) authorize(ctx context.Context, told string, req any) (context.Context, *callContext, course, error) {
+	if a.swift {
+		if call := a.permittedBefore(ctx, told); call != nil {
+			return call, call, course{cached: true}, nil
 		}
-		call = &callContext{Context: ctx, auth: a, method: method, cut: cut} // hides whoever was put into ctx before
+	}
+	return a.authorizeInFull(ctx, told, req)
+}
+
+// isSwift reports whether a call of a caller that was permitted before is allowed
+// without asking or telling anybody.
+func (a *Authorizer) isSwift() bool {
+	return !a.tapped() && a.access == nil && a.revoked == nil && a.checkCall == nil && len(a.reporters) == 0
+}
+
+//go:noinline
+func (a *Authorizer) authorizeInFull(ctx context.Context, told string, req any) (context.Context, *callContext, course, error) {
+	var (
+		how     = a.started()
+		method  = calledMethod(ctx, told)
+		call    *callContext
+		public  bool
+		refusal *Error
+	)
+	early := a.noticed(ctx, method)
+	if early != nil && early.decided && early.who.stillGood() {
+		call, how.cached = &early.callContext, early.cached
+	} else {
+		early = nil
+		call, public, how.cached, refusal = a.decide(ctx, method)
 		ctx = call
-		var public bool
-		if public, refusal = a.decide(call); public {
-			a.allowed(ctx, call, begin)
-			return ctx, call, nil
-		}
 	}
-	if refusal != nil || call.early || a.revoked != nil || a.checkCall != nil { // else there is nobody to consult
-		refusal = a.consult(ctx, call, req, refusal)
+	if !public {
+		refusal = a.consult(ctx, call, req, refusal, early != nil)
 	}
 	if refusal == nil {
-		a.allowed(ctx, call, begin)
-		return ctx, call, nil
+		a.allowed(ctx, call, how)
+		return ctx, call, how, nil
 	}
-	return a.conclude(ctx, call, refusal, begin)
+	if a.waives(method, refusal) {
+		a.wouldDeny(ctx, call, refusal, StageCall, how)
+		return ctx, call, how, nil
+	}
+	a.denied(ctx, call, refusal, StageCall, how)
+	return nil, nil, how, a.refuse(ctx, method, refusal)
 }
 
-// conclude ends a call that is not allowed, unless it is only reported on. It stands
-// apart so that allowed calls need little stack: gRPC runs each in a new goroutine,
-// whose stack would grow for it.
-//
-//go:noinline
-func (a *Authorizer) conclude(ctx context.Context, call *callContext, refusal *Error, begin time.Time) (context.Context, *callContext, error) {
-	if a.waives(call.method, refusal) {
-		a.wouldDeny(ctx, call, refusal, begin)
-		return ctx, call, nil
+// permittedBefore returns the context of a call whose token was permitted to call this
+// method before: then the rule, which is not public, permits it again. Else it returns
+// nil, and nothing is decided.
+func (a *Authorizer) permittedBefore(ctx context.Context, told string) *callContext {
+	who, called := a.rememberedWith(metadata.ValueFromIncomingContext(ctx, a.metadataKey), calledMethod(ctx, told))
+	if called == nil || !a.allowInsecure && !transportIsSafe(ctx) {
+		return nil
 	}
-	a.denied(ctx, call, refusal, StageCall, begin)
-	return nil, nil, a.refuse(ctx, call.method, refusal)
+	return &callContext{ctx, who, called}
 }
 
-// decide is the part of a decision that reads the call's own context only. It leaves
-// the caller in call, if a caller was verified.
+// rememberedWith returns the caller of a token that is remembered and still good, with
+// the method if the token was permitted to call it before, and else nil.
+func (a *Authorizer) rememberedWith(values []string, method string) (*verified, *target) {
+	if a.own == nil || len(values) != 1 {
+		return nil, nil
+	}
+	token, usual := strings.CutPrefix(values[0], usualScheme+" ")
+	if !usual {
+		return nil, nil
+	}
+	who := a.own.cache.get(token)
+	if who == nil || !who.stillGood() {
+		return nil, nil
+	}
+	return who, who.mayCall(a, method)
+}
+
+// decide is the part of a decision that reads the call's own context only. The context
+// that it returns hides whoever was put into ctx before.
 //
 // A stranger gets the same answer for a method without a rule as for any other that is
 // registered. Of others gRPC itself says UNIMPLEMENTED, before any interceptor.
-func (a *Authorizer) decide(call *callContext) (public bool, refusal *Error) {
-	safe := a.allowInsecure || transportIsSafe(call.Context)
-	token, noToken := bearerToken(metadata.ValueFromIncomingContext(call.Context, a.metadataKey), a.maxTokenBytes)
-	if safe && noToken == nil && a.permittedBefore(call, token) {
-		return false, a.barred(call.who, call.method)
+func (a *Authorizer) decide(ctx context.Context, method string) (call *callContext, public, cached bool, refusal *Error) {
+	if call = a.permittedBefore(ctx, method); call != nil {
+		return call, false, true, a.barred(call.who, method)
 	}
-	return a.decideByRule(call, token, safe, noToken)
-}
-
-// decideByRule is decide for a token that was not seen with this method before. It stands
-// apart for the reason of [Authorizer.conclude].
-//
-//go:noinline
-func (a *Authorizer) decideByRule(call *callContext, token string, safe bool, noToken *Error) (public bool, refusal *Error) {
-	rule, known := a.policy.Rule(call.method)
-	switch {
-	case rule.Kind() == policy.KindPublic:
-		return true, nil
-	case !safe:
-		return false, NewError(ReasonTransportInsecure, nil)
-	case noToken != nil:
-		return false, noToken
+	call = &callContext{Context: ctx, target: &target{a, method}}
+	rule, known := a.policy.Rule(method)
+	if rule.Kind() == policy.KindPublic {
+		return call, true, false, nil
 	}
-	if call.who, call.cached, refusal = a.authenticate(call.Context, token); refusal != nil {
-		return false, refusal
+	if !a.allowInsecure && !transportIsSafe(ctx) {
+		return call, false, false, NewError(ReasonTransportInsecure, nil)
 	}
-	if refusal := a.barred(call.who, call.method); refusal != nil {
-		return false, refusal
+	token, refusal := bearerToken(metadata.ValueFromIncomingContext(ctx, a.metadataKey), a.maxTokenBytes)
+	if refusal != nil {
+		return call, false, false, refusal
 	}
-	return false, a.permit(rule, known, call)
-}
-
-// permittedBefore finds the caller of a token that is remembered, still good, and was
-// permitted to call this method before: then the rule, which is not public, permits it
-// again. Most calls are such. If it finds none, nothing is decided.
-func (a *Authorizer) permittedBefore(call *callContext, token string) bool {
-	if a.own == nil {
-		return false
+	if call.who, cached, refusal = a.authenticate(ctx, token); refusal != nil {
+		return call, false, cached, refusal
 	}
-	e := a.own.cache.get(token)
-	if e == nil || !e.mayCall(a, call.method) || !e.stillGood() {
-		return false
+	if refusal := a.barred(call.who, method); refusal != nil {
+		return call, false, cached, refusal
 	}
-	call.who, call.cached = e, true
-	return true
+	return call, false, cached, a.permit(rule, known, call.who, method)
 }
 
 // authenticate asks the verifier, and trusts what one of the user's own says no
@@ -187,9 +203,9 @@ func verifierError(ctx context.Context, err error) *Error {
 	return NewError(ReasonTokenInvalid, cause)
 }
 
-// permit compares the rule with the verified caller.
-func (a *Authorizer) permit(rule policy.Rule, known bool, call *callContext) *Error {
-	p := call.who.principal
+// permit compares the rule of the method with the verified caller.
+func (a *Authorizer) permit(rule policy.Rule, known bool, who *verified, method string) *Error {
+	p := who.principal
 	switch {
 	case !known:
 		return provenError(ReasonMethodNotAllowed, p)
@@ -206,7 +222,7 @@ func (a *Authorizer) permit(rule policy.Rule, known bool, call *callContext) *Er
 			return refusal
 		}
 	}
-	call.who.notePermitted(a, call.method)
+	who.notePermitted(a, method)
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (a *Authorizer) ServerOptions() []grpc.ServerOption {
 func (a *Authorizer) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 	a.handedOut.unary.Store(true)
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, _, err := a.authorize(ctx, calledMethod(ctx, info.FullMethod), req)
+		ctx, _, _, err := a.authorize(ctx, info.FullMethod, req)
 		if err != nil {
 			return nil, err
 		}
@@ -70,14 +70,14 @@ func (a *Authorizer) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 func (a *Authorizer) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	a.handedOut.stream.Store(true)
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, call, err := a.authorize(ss.Context(), calledMethod(ss.Context(), info.FullMethod), nil)
+		ctx, call, how, err := a.authorize(ss.Context(), info.FullMethod, nil)
 		if err != nil {
 			return err
 		}
 		if call.who == nil { // public, or let pass without a caller
 			return handler(srv, &middleware.WrappedServerStream{ServerStream: ss, WrappedContext: ctx})
 		}
-		s := a.bind(ctx, ss, call)
+		s := a.bind(ctx, ss, call, how)
 		defer s.release()
 		return s.result(handler(srv, s))
 	}
@@ -96,7 +96,7 @@ func (a *Authorizer) AuthFunc() auth.AuthFunc {
 		if !ok {
 			return nil, a.refuse(ctx, "", NewError(ReasonMethodNotAllowed, errors.New("the context is not that of a call on a server")))
 		}
-		ctx, _, err := a.authorize(ctx, fullMethod, nil)
+		ctx, _, _, err := a.authorize(ctx, fullMethod, nil)
 		return ctx, err
 	}
 }

@@ -3,64 +3,61 @@
 
 package serverauth
 
-import "sync"
-
-// permitted stands for a method that an authorizer's rules permit to a token. Neither
-// the token nor the rules ever change, so it holds as long as the token does. There is
-// one for each method, which all tokens share.
-type permitted struct {
-	auth   *Authorizer
-	method string
-}
+import (
+	"strings"
+	"sync"
+)
 
 // maxPermitted bounds what is noted of one token. Callers use few methods; for others
 // the rule is looked up each time.
-const maxPermitted = 6
+const maxPermitted = 5
 
-// mayCall reports whether it is noted that the token permits the method.
-func (e *verified) mayCall(a *Authorizer, method string) bool {
+// mayCall returns the method if it is noted that the token is permitted to call it, and
+// else nil. Neither the token nor the rules ever change, so a note holds as long as the
+// token does.
+func (e *verified) mayCall(a *Authorizer, method string) *target {
 	for i := range e.permitted {
-		p := e.permitted[i].Load()
-		if p == nil {
-			return false
+		t := e.permitted[i].Load()
+		if t == nil {
+			return nil
 		}
-		if p.auth == a && p.method == method {
-			return true
+		if t.auth == a && t.method == method {
+			return t
 		}
 	}
-	return false
+	return nil
 }
 
-// notePermitted notes it, if there is room.
+// notePermitted notes that the token is permitted to call the method, if there is room.
 func (e *verified) notePermitted(a *Authorizer, method string) {
-	if e.issuer == nil || e.mayCall(a, method) {
+	if e.issuer == nil || e.mayCall(a, method) != nil {
 		return
 	}
-	p := a.noted.of(a, method)
+	t := a.noted.of(a, method)
 	for i := range e.permitted {
-		if e.permitted[i].CompareAndSwap(nil, p) {
+		if e.permitted[i].CompareAndSwap(nil, t) {
 			return
 		}
 	}
 }
 
-// notedMethods makes one permitted of each method. It is bounded by the methods that
-// have a rule.
+// notedMethods makes one target of each method. It is bounded by the methods that have a
+// rule.
 type notedMethods struct {
 	mu      sync.Mutex
-	methods map[string]*permitted
+	methods map[string]*target
 }
 
-func (n *notedMethods) of(a *Authorizer, method string) *permitted {
+func (n *notedMethods) of(a *Authorizer, method string) *target {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.methods == nil {
-		n.methods = make(map[string]*permitted)
+		n.methods = make(map[string]*target)
 	}
-	p := n.methods[method]
-	if p == nil {
-		p = &permitted{a, method}
-		n.methods[method] = p
+	t := n.methods[method]
+	if t == nil {
+		t = &target{a, strings.Clone(method)} // not the memory of a caller's header
+		n.methods[method] = t
 	}
-	return p
+	return t
 }

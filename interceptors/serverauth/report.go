@@ -68,40 +68,27 @@ type Reporter interface {
 	Report(ctx context.Context, d Decision)
 }
 
-func (a *Authorizer) allowed(ctx context.Context, call *callContext, begin time.Time) {
-	if len(a.reporters) > 0 {
-		a.reportAllowed(ctx, call, begin)
-	}
+func (a *Authorizer) allowed(ctx context.Context, call *callContext, how course) {
+	a.report(ctx, call, nil, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, how)
 }
 
-// reportAllowed stands apart since a Decision takes stack, see [Authorizer.conclude].
-//
-//go:noinline
-func (a *Authorizer) reportAllowed(ctx context.Context, call *callContext, begin time.Time) {
-	a.report(ctx, call, nil, Decision{Outcome: OutcomeAllowed, Stage: StageCall}, begin)
+func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Error, stage Stage, how course) {
+	a.report(ctx, call, refusal, Decision{Outcome: OutcomeDenied, Stage: stage}, how)
 }
 
-func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Error, stage Stage, begin time.Time) {
-	a.report(ctx, call, refusal, Decision{Outcome: OutcomeDenied, Stage: stage}, begin)
-}
-
-// wouldDeny logs and reports a refusal that is waived. begin is zero in an open stream.
-func (a *Authorizer) wouldDeny(ctx context.Context, call *callContext, refusal *Error, begin time.Time) {
+// wouldDeny logs and reports a refusal that is waived.
+func (a *Authorizer) wouldDeny(ctx context.Context, call *callContext, refusal *Error, stage Stage, how course) {
 	a.log.waived(ctx, call.method, refusal)
-	stage := StageCall
-	if begin.IsZero() {
-		stage = StageStream
-	}
-	a.report(ctx, call, refusal, Decision{Outcome: OutcomeWouldDeny, Stage: stage}, begin)
+	a.report(ctx, call, refusal, Decision{Outcome: OutcomeWouldDeny, Stage: stage}, how)
 }
 
 // report completes a decision and tells it. refusal is nil if there is none; its caller
 // is a proven one also where the call has none.
-func (a *Authorizer) report(ctx context.Context, call *callContext, refusal *Error, d Decision, begin time.Time) {
+func (a *Authorizer) report(ctx context.Context, call *callContext, refusal *Error, d Decision, how course) {
 	if len(a.reporters) == 0 {
 		return
 	}
-	d.Method, d.Cached = call.method, call.cached
+	d.Method, d.Cached = call.method, how.cached
 	var caller *Principal
 	if refusal != nil {
 		d.Reason, d.Code = refusal.reason, refusal.Code()
@@ -113,8 +100,8 @@ func (a *Authorizer) report(ctx context.Context, call *callContext, refusal *Err
 	if caller != nil {
 		d.Issuer, d.ClientID, d.ClientName = caller.issuer, caller.clientID, caller.clientName
 	}
-	if !begin.IsZero() {
-		d.Latency = time.Since(begin)
+	if !how.begin.IsZero() {
+		d.Latency = time.Since(how.begin)
 	}
 	for _, r := range a.reporters {
 		a.tell(ctx, r, d)

@@ -27,7 +27,9 @@ type boundStream struct {
 
 	ctx   context.Context //nolint:containedctx // a ServerStream has one
 	call  *callContext
-	over  atomic.Pointer[Error] // why nothing passes any more; nil while all does
+	how   course                  // of the call's own decision
+	cut   context.CancelCauseFunc // ends ctx, if it is one that can be ended
+	over  atomic.Pointer[Error]   // why nothing passes any more; nil while all does
 	state atomic.Int32
 
 	timer  *time.Timer
@@ -46,8 +48,11 @@ const (
 )
 
 // bind returns the stream as long as its caller's token is good.
-func (a *Authorizer) bind(ctx context.Context, ss grpc.ServerStream, call *callContext) *boundStream {
-	s := &boundStream{ServerStream: ss, ctx: ctx, call: call, asked: time.Now()}
+func (a *Authorizer) bind(ctx context.Context, ss grpc.ServerStream, call *callContext, how course) *boundStream {
+	s := &boundStream{ServerStream: ss, ctx: ctx, call: call, how: course{cached: how.cached}, asked: time.Now()}
+	if tapped := a.noticed(ctx, call.method); tapped != nil {
+		s.cut = tapped.cut
+	}
 	s.timer = time.AfterFunc(math.MaxInt64, s.look) // not before s.timer is set
 	s.timer.Reset(s.untilNextLook())
 	return s
@@ -87,7 +92,7 @@ func (s *boundStream) look() {
 	refusal := s.reasonToEnd()
 	if refusal != nil && a.waives(s.call.method, refusal) {
 		s.waived = true
-		a.wouldDeny(s.ctx, s.call, refusal, time.Time{})
+		a.wouldDeny(s.ctx, s.call, refusal, StageStream, s.how)
 		refusal = nil
 	}
 	if refusal != nil {
@@ -112,13 +117,13 @@ const endedKey = "scopeauth-reason"
 // end lets nothing pass any more, and wakes the handler if that is possible. The first
 // refusal counts.
 func (s *boundStream) end(refusal *Error) {
-	if !s.over.CompareAndSwap(nil, refusal) || s.call.cut == nil || !s.claim() {
+	if !s.over.CompareAndSwap(nil, refusal) || s.cut == nil || !s.claim() {
 		return
 	}
 	// gRPC itself writes the status of a call whose context ends in Recv or Send:
 	// CANCELED. The trailer tells the caller why.
 	s.SetTrailer(metadata.Pairs(endedKey, string(refusal.wireReason())))
-	s.call.cut(refusal)
+	s.cut(refusal)
 }
 
 // reasonToEnd is why the stream must end, as far as that can be said at once, or nil. A
@@ -238,7 +243,7 @@ func (s *boundStream) result(handlers error) error {
 		return handlers
 	}
 	refusal := s.over.Load()
-	s.call.auth.denied(s.ctx, s.call, refusal, StageStream, time.Time{})
+	s.call.auth.denied(s.ctx, s.call, refusal, StageStream, s.how)
 	return s.call.auth.refuse(s.ctx, s.call.method, refusal)
 }
 
@@ -247,7 +252,7 @@ func (a *Authorizer) withCut(ctx context.Context, method string) context.Context
 	if a.unary(method) {
 		return ctx
 	}
-	call := &callContext{auth: a, method: method}
+	call := &tappedCall{callContext: callContext{target: &target{a, method}}}
 	if decided := a.noticed(ctx, method); decided != nil {
 		*call = *decided
 	}

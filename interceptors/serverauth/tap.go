@@ -48,18 +48,52 @@ func (a *Authorizer) onHeader(ctx context.Context, info *tap.Info) (context.Cont
 	return ctx, nil
 }
 
+// tappedCall is the context of a call with what the tap handle leaves for the
+// interceptors.
+type tappedCall struct {
+	callContext
+
+	// cut ends the stream's context, if it is one that can be ended.
+	cut     context.CancelCauseFunc
+	decided bool // all but what may take time
+	cached  bool
+}
+
+type tappedKey struct{}
+
+// Value implements [context.Context].
+func (c *tappedCall) Value(key any) any {
+	if _, ok := key.(tappedKey); ok {
+		return c
+	}
+	return c.callContext.Value(key)
+}
+
+// noticed returns what the tap handle left for the interceptors of the same call.
+func (a *Authorizer) noticed(ctx context.Context, method string) *tappedCall {
+	if !a.tapped() {
+		return nil
+	}
+	c, ok := ctx.Value(tappedKey{}).(*tappedCall)
+	if !ok || c.auth != a || c.method != method {
+		return nil
+	}
+	return c
+}
+
 // decideEarly decides what can be decided at once. It refuses only what the
 // interceptors would refuse as well: undecided calls pass.
 func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.Context, *Error) {
+	who, called := a.rememberedWith(info.Header[a.metadataKey], info.FullMethodName)
+	if called != nil && (a.allowInsecure || transportIsSafe(ctx)) && a.barred(who, called.method) == nil {
+		return &tappedCall{callContext: callContext{ctx, who, called}, decided: true, cached: true}, nil
+	}
 	rule, _ := a.policy.Rule(info.FullMethodName) // of an unknown method it is KindNone
 	if rule.Kind() == policy.KindPublic {
 		return ctx, nil
 	}
-	var begin time.Time
-	if len(a.reporters) > 0 {
-		begin = time.Now()
-	}
-	call := &callContext{Context: ctx, auth: a, method: info.FullMethodName}
+	how := a.started()
+	call := &tappedCall{callContext: callContext{Context: ctx, target: &target{a, info.FullMethodName}}}
 	undecided, refusal := a.decideAtOnce(call, info, rule)
 	if refusal != nil {
 		if a.waives(info.FullMethodName, refusal) || !a.early.held.hold(ctx) {
@@ -67,20 +101,21 @@ func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.C
 		}
 		refusal = refusal.of(info.FullMethodName)
 		a.log.refusedEarly(ctx, info.FullMethodName, refusal)
-		a.denied(ctx, call, refusal, StageHeader, begin)
+		how.cached = call.cached
+		a.denied(ctx, &call.callContext, refusal, StageHeader, how)
 		return ctx, refusal
 	}
 	if undecided {
 		return ctx, nil
 	}
-	call.early = true
+	call.decided = true
 	return call, nil
 }
 
 // decideAtOnce is [Authorizer.decide] without waiting. Of a caller whose token is good,
 // gRPC itself says UNIMPLEMENTED to a method that is not registered, and the
 // interceptors refuse one without a rule: such calls are undecided here.
-func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy.Rule) (undecided bool, refusal *Error) {
+func (a *Authorizer) decideAtOnce(call *tappedCall, info *tap.Info, rule policy.Rule) (undecided bool, refusal *Error) {
 	if !a.allowInsecure && !transportIsSafe(call.Context) {
 		return false, NewError(ReasonTransportInsecure, nil)
 	}
@@ -101,7 +136,7 @@ func (a *Authorizer) decideAtOnce(call *callContext, info *tap.Info, rule policy
 	if refusal := a.barred(call.who, call.method); refusal != nil {
 		return false, refusal
 	}
-	return false, a.permit(rule, true, call)
+	return false, a.permit(rule, true, call.who, call.method)
 }
 
 // maxHeld bounds how many refusals at once may leave something behind: gRPC (as of

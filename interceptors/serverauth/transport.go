@@ -33,8 +33,11 @@ func isPrivate(info credentials.AuthInfo) bool {
 }
 
 func isLocal(addr net.Addr) bool {
-	if addr == nil {
+	switch addr := addr.(type) {
+	case nil:
 		return false
+	case *net.TCPAddr: // without a string for each call
+		return addr != nil && addr.IP.IsLoopback()
 	}
 	switch addr.Network() {
 	case "unix", "unixpacket", "bufconn", "pipe":

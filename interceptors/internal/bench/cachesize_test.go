@@ -6,7 +6,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +23,7 @@ func bearingInTurn(base context.Context, b *testing.B, intercept grpc.UnaryServe
 	b.Helper()
 	md, _ := metadata.FromIncomingContext(base)
 	md.Set("authorization", headers[0])
-	ctx, value, i := metadata.NewIncomingContext(base, md), md["authorization"], 0
+	ctx, value, i := layered(b, base, md), md["authorization"], 0
 	return func(n int) {
 		for range n {
 			value[0] = headers[i]
@@ -64,17 +63,15 @@ func BenchmarkCacheSize(b *testing.B) {
 		{"scopeauth,copied", l.largeCache(b), l.largeCache(b), true},
 	} {
 		b.Run(guards.name, func(b *testing.B) {
-			for _, header := range append(slices.Clip(headers), hot[0]) {
-				if guards.copied {
-					header = strings.Clone(header)
+			first := headers // what the guards see first
+			if guards.copied {
+				first = make([]string, len(headers))
+				for i, header := range headers {
+					first[i] = strings.Clone(header)
 				}
-				bearingInTurn(base, b, guards.all, []string{header})(1)
 			}
-			if first := hot[0]; guards.copied {
-				bearingInTurn(base, b, guards.alone, []string{strings.Clone(first)})(1)
-			} else {
-				bearingInTurn(base, b, guards.alone, []string{first})(1)
-			}
+			bearingInTurn(base, b, guards.all, first)(len(first))
+			bearingInTurn(base, b, guards.alone, first[len(first)/2:][:1])(1)
 			alone := bearingInTurn(base, b, guards.alone, hot)
 			for _, row := range []struct {
 				name string

@@ -121,12 +121,16 @@ const rounds = 6
 // batch is work that can be repeated n times.
 type batch func(n int)
 
-// ratio runs both in turns, for about a twentieth of a second each, and returns the
-// median of row's time by base's. One of the two begins every second round.
+// ratioRounds is how often two pieces of work take turns: often and shortly, so that both
+// meet the same noise.
+const ratioRounds = 101
+
+// ratio runs both in turns, for some milliseconds each, and returns the median of row's
+// time by base's. One of the two begins every second round.
 func ratio(base, row batch) float64 {
 	nBase, nRow := fitting(base), fitting(row)
-	ratios := make([]float64, 0, rounds)
-	for round := range sized(rounds, 1) {
+	ratios := make([]float64, 0, ratioRounds)
+	for round := range sized(ratioRounds, 1) {
 		var timeBase, timeRow float64
 		if round%2 == 0 {
 			timeBase = perOp(base, nBase)
@@ -146,7 +150,7 @@ func perOp(work batch, n int) float64 {
 	return float64(time.Since(start)) / float64(n)
 }
 
-// fitting returns how often work fits into a twentieth of a second.
+// fitting returns how often work fits into five milliseconds, about.
 func fitting(work batch) int {
 	if smoke() {
 		return 1
@@ -157,7 +161,7 @@ func fitting(work batch) int {
 		work(n)
 		took := time.Since(start)
 		if took > 5*time.Millisecond {
-			return max(1, int(float64(n)*float64(50*time.Millisecond)/float64(took)))
+			return n
 		}
 		n *= 2
 	}
