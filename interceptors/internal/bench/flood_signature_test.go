@@ -78,7 +78,7 @@ func TestFloodBadSignatures(t *testing.T) {
 	} {
 		for _, name := range slices.Concat([]string{"scopeauth"}, sketchRows, tapRows, tapFloodRows) {
 			t.Run(fmt.Sprintf("bytes=%d/rate=%d/%s", kind.bytes, kind.rate, name), func(t *testing.T) {
-				server := startProcess(t, name, l.provider(), guardEnv(name)...)
+				server := startProcess(t, name, l.provider(), 0, guardEnv(name)...)
 				conn := dial(t, server.addr(true), true)
 				alone := callGood(t, conn, good, time.Second)
 				before := server.ask(t, askSettle)

@@ -47,7 +47,7 @@ func (c floodCost) String() string {
 // measureFlood makes calls of 4 MiB without a token. Each must end UNAUTHENTICATED.
 func measureFlood(t *testing.T, l *lab, guard string, secure bool, calls int) floodCost {
 	t.Helper()
-	server := startProcess(t, guard, l.provider(), guardEnv(guard)...)
+	server := startProcess(t, guard, l.provider(), 0, guardEnv(guard)...)
 	conns := make([]*grpc.ClientConn, floodCallers)
 	for i := range conns {
 		conns[i] = dial(t, server.addr(secure), secure)

@@ -43,6 +43,7 @@ func registerEcho(srv *grpc.Server) { echov1.RegisterEchoServiceServer(srv, echo
 type processConfig struct {
 	Guard    string
 	Provider provider
+	Holds    int // bytes that the server keeps in memory for itself, as a service does
 }
 
 // processAnswer answers each line.
@@ -89,6 +90,8 @@ func serveAsked(questions *json.Decoder, answers *json.Encoder) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
+	held := make([]byte, cfg.Holds)
+	defer runtime.KeepAlive(held)
 	creds, _ := lentTLS()
 	var addrs [2]string
 	for i, opts := range [][]grpc.ServerOption{nil, {grpc.Creds(creds)}} {
@@ -144,8 +147,9 @@ type process struct {
 	answers    *json.Decoder
 }
 
-// startProcess starts this binary once more, as a server. env is added to its environment.
-func startProcess(tb testing.TB, guard string, p provider, env ...string) *process {
+// startProcess starts this binary once more, as a server that holds so many bytes beside
+// what it needs. env is added to its environment.
+func startProcess(tb testing.TB, guard string, p provider, holds int, env ...string) *process {
 	tb.Helper()
 	if runtime.GOOS != "linux" {
 		tb.Skip("what a process uses is read from /proc")
@@ -167,7 +171,7 @@ func startProcess(tb testing.TB, guard string, p provider, env ...string) *proce
 		}
 	})
 	s := &process{questions: json.NewEncoder(in), answers: json.NewDecoder(out)}
-	must(tb, s.questions.Encode(processConfig{Guard: guard, Provider: p}))
+	must(tb, s.questions.Encode(processConfig{Guard: guard, Provider: p, Holds: holds}))
 	answer, err := s.answer()
 	must(tb, err)
 	s.plain, s.tls = answer.Plain, answer.TLS

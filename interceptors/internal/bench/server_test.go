@@ -37,7 +37,7 @@ func TestGuardsDecide(t *testing.T) {
 	for _, name := range slices.Concat([]string{"none", "limit", "scopeauth"}, peerRows, tapRows, tapFloodRows, sketchRows) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := startProcess(t, name, l.provider(good), guardEnv(name)...)
+			server := startProcess(t, name, l.provider(good), 0, guardEnv(name)...)
 			for _, secure := range []bool{false, true} {
 				conn := dial(t, server.addr(secure), secure)
 				for _, c := range calls {
