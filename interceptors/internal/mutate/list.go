@@ -24,7 +24,7 @@ type mutant struct {
 	// hold no line ends.
 	before, after []string
 	packages      []string // whose tests must notice, from the module's root
-	tests, skip   string   // patterns as of go test -run and -skip, "" for all tests
+	late          string   // a pattern as of go test -run: tests that run last, "" for none
 	equivalent    string   // why no test can notice, "" if one can
 }
 
@@ -77,8 +77,7 @@ func readLists(lists fs.FS) ([]mutant, error) {
 // included. An empty line ends it. Further settings:
 //
 //	packages: a b      whose tests must notice; default: the file's and interceptors/serverauth
-//	tests: ^TestX$     run these only; default: all
-//	skip: ^TestX       do not run these: for tests that take long and notice little
+//	late: ^TestX       run these only if all others are green: they take long and notice little
 //	equivalent: why    no test can notice; the mutant is listed and not run
 //
 // A setting may stand below one check, below file for all its checks, or above the
@@ -154,10 +153,8 @@ func (p *parser) setting(key, value string) error {
 	switch key {
 	case "packages":
 		m.packages = strings.Fields(value)
-	case "tests":
-		m.tests = value
-	case "skip":
-		m.skip = value
+	case "late":
+		m.late = value
 	case "equivalent":
 		if p.open == nil {
 			return errors.New("equivalent: belongs below a check")

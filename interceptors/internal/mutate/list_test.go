@@ -13,7 +13,7 @@ import (
 func TestParseList(t *testing.T) {
 	t.Parallel()
 	const list = `# a comment
-skip: ^TestSlow
+late: ^TestSlow
 file: interceptors/internal/jose/token.go
 
 check: one
@@ -24,13 +24,12 @@ check: one
 
 check: two
 packages: a b
-tests: ^TestX$
-skip: ^$
+late: ^$
 equivalent: because: it is
 -old
 
 file: interceptors/serverauth/bearer.go
-tests: ^TestY$
+late: ^TestY$
 
 check: three
 -	old
@@ -43,16 +42,16 @@ check: three
 		{
 			check: "one", at: "l:5", file: "interceptors/internal/jose/token.go",
 			before: []string{"context", "old", "older"}, after: []string{"context", "new"},
-			packages: []string{"interceptors/internal/jose", "interceptors/serverauth"}, skip: "^TestSlow",
+			packages: []string{"interceptors/internal/jose", "interceptors/serverauth"}, late: "^TestSlow",
 		},
 		{
 			check: "two", at: "l:11", file: "interceptors/internal/jose/token.go", before: []string{"old"},
-			packages: []string{"a", "b"}, tests: "^TestX$", skip: "^$", equivalent: "because: it is",
+			packages: []string{"a", "b"}, late: "^$", equivalent: "because: it is",
 		},
 		{
-			check: "three", at: "l:21", file: "interceptors/serverauth/bearer.go",
+			check: "three", at: "l:20", file: "interceptors/serverauth/bearer.go",
 			before: []string{"\told"}, after: []string{"\tnew"},
-			packages: []string{"interceptors/serverauth"}, tests: "^TestY$", skip: "^TestSlow",
+			packages: []string{"interceptors/serverauth"}, late: "^TestY$",
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -11,13 +11,17 @@
 // lines that it is replaced by, see [parseList]. The tree is never changed: the
 // compiler gets the replacement by `go test -overlay`.
 //
+// A mutant is done with when the first test goes red. With -o, its row says which, and
+// the next run begins with that test. The file is written after each mutant, so that a
+// run that was interrupted is soon where it was.
+//
 // Flags:
 //
 //	-list       only verify that each entry's lines stand in its file exactly once
 //	-run R      take the entries whose "file check" matches the regular expression R
-//	-o FILE     write the table to FILE, in Markdown
+//	-o FILE     keep the table in FILE, in Markdown; rows that -run leaves out stay
 //	-p N        run N mutants at once; default 2
-//	-timeout D  how long the tests of one package may take; default 60s
+//	-timeout D  how long no test may end before the tests count as hanging; default 30s
 //
 // The exit status is 0 if every mutant was killed, and 1 if one survived, an entry is
 // wrong, or the tests are red without any mutant.
@@ -34,6 +38,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,9 +64,9 @@ func run(ctx context.Context, args []string, lists fs.FS, root string, stdout io
 	flags.SetOutput(stdout)
 	listOnly := flags.Bool("list", false, "only verify that each entry's lines stand in its file exactly once")
 	filter := flags.String("run", "", "take the entries whose \"file check\" matches this regular expression")
-	output := flags.String("o", "", "write the table to this file, in Markdown")
+	output := flags.String("o", "", "keep the table in this file, in Markdown")
 	parallel := flags.Int("p", 2, "run so many mutants at once")
-	timeout := flags.Duration("timeout", time.Minute, "how long the tests of one package may take")
+	timeout := flags.Duration("timeout", 30*time.Second, "how long no test may end before the tests count as hanging")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -76,40 +81,34 @@ func run(ctx context.Context, args []string, lists fs.FS, root string, stdout io
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case *parallel < 1 || *timeout <= 0:
 		return errors.New("-p must be 1 or more, -timeout more than 0")
-	case *output != "" && *filter != "":
-		return errors.New("-o writes the whole table: leave -run out")
 	}
 	mutants, err := readLists(lists)
 	if err != nil {
 		return err
 	}
-	if mutants = matching(mutants, pattern); len(mutants) == 0 {
+	chosen := matching(mutants, pattern)
+	if len(chosen) == 0 {
 		return errors.New("no entry matches -run")
 	}
-	if err := verify(root, mutants); err != nil {
+	if err := verify(root, chosen); err != nil {
 		return err
 	}
 	if *listOnly {
-		_, err := fmt.Fprintf(stdout, "%d checks, each found once\n", len(mutants))
+		_, err := fmt.Fprintf(stdout, "%d checks, each found once\n", len(chosen))
 		return err
 	}
-	t := &tester{root: root, timeout: *timeout}
-	results, err := t.runAll(ctx, mutants, *parallel, stdout)
-	if err != nil {
+	c := &campaign{tester: tester{root: root, timeout: *timeout}, output: *output, stdout: stdout}
+	if c.results, err = readPage(*output, mutants); err != nil {
 		return err
 	}
-	if *output != "" {
-		if err := os.WriteFile(*output, []byte(markdown(results)), 0o644); err != nil { //nolint:gosec // a page for everybody
-			return err
-		}
-	}
-	return verdict(results)
+	return c.run(ctx, chosen, *parallel)
 }
 
-func matching(mutants []mutant, pattern *regexp.Regexp) []mutant {
-	var found []mutant
-	for _, m := range mutants {
-		if pattern.MatchString(m.file + " " + m.check) {
+// matching returns the places of the mutants that -run chooses.
+func matching(mutants []mutant, pattern *regexp.Regexp) []*mutant {
+	var found []*mutant
+	for i := range mutants {
+		if m := &mutants[i]; pattern.MatchString(m.file + " " + m.check) {
 			found = append(found, m)
 		}
 	}
@@ -117,7 +116,7 @@ func matching(mutants []mutant, pattern *regexp.Regexp) []mutant {
 }
 
 // verify reports every entry whose lines do not stand in its file exactly once.
-func verify(root string, mutants []mutant) error {
+func verify(root string, mutants []*mutant) error {
 	var errs []error
 	for _, m := range mutants {
 		if _, err := m.mutate(root); err != nil {
@@ -127,41 +126,71 @@ func verify(root string, mutants []mutant) error {
 	return errors.Join(errs...)
 }
 
-// runAll runs the mutants, some at once, and prints a line for each that is done. The
-// results are in the order of the mutants.
-func (t *tester) runAll(ctx context.Context, mutants []mutant, parallel int, stdout io.Writer) ([]result, error) {
-	if err := t.baseline(ctx, mutants); err != nil {
-		return nil, err
+// campaign runs the chosen mutants.
+type campaign struct {
+	tester
+
+	output string // the page's file, or empty
+	stdout io.Writer
+
+	mu      sync.Mutex
+	results []result // of all mutants, the chosen and the others, in the page's order
+}
+
+// run runs the mutants, some at once.
+func (c *campaign) run(ctx context.Context, chosen []*mutant, parallel int) error {
+	if err := c.baseline(ctx, chosen); err != nil {
+		return err
 	}
-	results := make([]result, len(mutants))
-	errs := make([]error, len(mutants))
-	next := make(chan int)
 	var (
-		workers  sync.WaitGroup
-		printing sync.Mutex
+		workers sync.WaitGroup
+		next    = make(chan *mutant)
+		errs    = make([]error, parallel)
 	)
-	for range parallel {
+	for w := range parallel {
 		workers.Go(func() {
-			for i := range next {
-				results[i], errs[i] = t.run(ctx, &mutants[i])
-				printing.Lock()
-				_, _ = fmt.Fprintf(stdout, "%s | %s\n", mutants[i].check, results[i])
-				printing.Unlock()
+			for m := range next {
+				errs[w] = errors.Join(errs[w], c.one(ctx, m))
 			}
 		})
 	}
-	for i := range mutants {
+	for _, m := range chosen {
 		if ctx.Err() != nil {
 			break
 		}
-		next <- i
+		next <- m
 	}
 	close(next)
 	workers.Wait()
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return results, errors.Join(errs...)
+	return errors.Join(append(errs, verdict(c.of(chosen)))...)
+}
+
+// one runs a mutant, prints its line and keeps its row.
+func (c *campaign) one(ctx context.Context, m *mutant) error {
+	c.mu.Lock()
+	i := slices.IndexFunc(c.results, func(r result) bool { return r.mutant == m })
+	known := c.results[i].red
+	c.mu.Unlock()
+	r, err := c.tester.run(ctx, m, known)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.results[i] = r
+	_, _ = fmt.Fprintf(c.stdout, "%s | %s\n", m.check, r)
+	if c.output == "" {
+		return nil
+	}
+	return writePage(c.output, c.results)
+}
+
+// of returns the results of the mutants.
+func (c *campaign) of(chosen []*mutant) []result {
+	return slices.DeleteFunc(slices.Clone(c.results), func(r result) bool { return !slices.Contains(chosen, r.mutant) })
 }
 
 // verdict is an error that lists all survivors and all entries that do not compile.
@@ -173,7 +202,7 @@ func verdict(results []result) error {
 			survivors = append(survivors, "\n\t"+r.mutant.file+": "+r.mutant.check)
 		case notCompiled:
 			broken = append(broken, fmt.Sprintf("\n\t%s: %s: %s", r.mutant.at, r.mutant.check, r.compiler))
-		case killed, equivalent:
+		case notRun, killed, equivalent:
 		}
 	}
 	var errs []error
