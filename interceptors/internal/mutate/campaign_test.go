@@ -230,44 +230,35 @@ func TestPageKeepsWhatItSays(t *testing.T) {
 	}
 }
 
-// TestSecondPackageRunsIfTheFirstIsGreen: it notices by its exit status alone.
+// TestSecondPackageRunsIfTheFirstIsGreen: here it notices without a red test. Tests that
+// ended early, with whatever exit status, are not green.
 func TestSecondPackageRunsIfTheFirstIsGreen(t *testing.T) {
 	t.Parallel()
-	root := module(t, doorTest)
-	house := filepath.Join(root, "house")
-	const test = `package house
-
-import (
-	"os"
-	"testing"
-)
-
-func TestMain(m *testing.M) {
-	m.Run()
-	os.Exit(3)
-}
-
-func TestHouse(*testing.T) {}
-`
-	if err := errors.Join(os.Mkdir(house, 0o700), os.WriteFile(filepath.Join(house, "house_test.go"), []byte(test), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	tests := tester{root: root, timeout: testTimeout}
-	mutants, err := parseList("l", strings.Replace(header, "packages: door", "packages: door house", 1)+age+long)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for i := range mutants {
-		r, err := tests.run(t.Context(), &mutants[i], red{})
+	for _, main := range []string{"m.Run(); os.Exit(3)", "os.Exit(0)"} {
+		root := module(t, doorTest)
+		house := filepath.Join(root, "house")
+		test := "package house\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\n" +
+			"func TestMain(m *testing.M) { " + main + " }\n\nfunc TestHouse(*testing.T) {}\n"
+		if err := errors.Join(os.Mkdir(house, 0o700), os.WriteFile(filepath.Join(house, "house_test.go"), []byte(test), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		mutants, err := parseList("l", strings.Replace(header, "packages: door", "packages: door house", 1)+age+long)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, r.String())
-	}
-	want := []string{"door: TestAge/baby|0, TestAge/child", "house: (exit status after the tests)"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+		tests := tester{root: root, timeout: testTimeout}
+		var got []string
+		for i := range mutants {
+			r, err := tests.run(t.Context(), &mutants[i], red{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, r.String())
+		}
+		want := []string{"door: TestAge/baby|0, TestAge/child", "house: (exit status after the tests)"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", main, got, want)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@
 //	-run R      take the entries whose "file check" matches the regular expression R
 //	-o FILE     keep the table in FILE, in Markdown; rows that -run leaves out stay
 //	-p N        run N mutants at once; default 2
-//	-timeout D  how long no test may end before the tests count as hanging; default 30s
+//	-timeout D  how long no test may end before the tests count as hanging; default 60s
 //
 // The exit status is 0 if every mutant was killed, and 1 if one survived, an entry is
 // wrong, or the tests are red without any mutant.
@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, lists fs.FS, root string, stdout io
 	filter := flags.String("run", "", "take the entries whose \"file check\" matches this regular expression")
 	output := flags.String("o", "", "keep the table in this file, in Markdown")
 	parallel := flags.Int("p", 2, "run so many mutants at once")
-	timeout := flags.Duration("timeout", 30*time.Second, "how long no test may end before the tests count as hanging")
+	timeout := flags.Duration("timeout", time.Minute, "how long no test may end before the tests count as hanging")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
