@@ -216,7 +216,16 @@ func TestC26TapPlaintext(t *testing.T) {
 		l, reports := newTapLab(t, setup{memory: true})
 		w := serveElsewhere(t, l.auth).dialTap(t)
 		defer w.close()
-		for name, headers := range map[string][]header{"a good token": {bearer(l.issuer.good())}, "no token": nil} {
+		remembered := l.issuer.token(goodHeader, with("jti", `"remembered"`))
+		for range 2 { // and it is known that it may call the method
+			if got := l.call(t, whoAmI, bearer(remembered)); got.code != ok {
+				t.Fatalf("from this machine: got %v %s, want OK", got.code, got.reason)
+			}
+		}
+		reports.take()
+		for name, headers := range map[string][]header{
+			"a good token": {bearer(l.issuer.good())}, "a remembered one": {bearer(remembered)}, "no token": nil,
+		} {
 			if got := w.refused(t, whoAmI, headers...); got.code != p || got.reason != serverauth.ReasonTransportInsecure {
 				t.Errorf("%s: got %v %s, want TRANSPORT_INSECURE", name, got.code, got.reason)
 			}
