@@ -29,3 +29,8 @@ func parseAuthorization(value string, maxBytes int) (string, *Error) {
 	}
 	return token, nil
 }
+
+// WithTimerClock undoes the part of [WithClock] that reads the clock each time.
+func WithTimerClock() VerifierOption {
+	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.exactClock = false })
+}

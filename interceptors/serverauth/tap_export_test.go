@@ -3,7 +3,11 @@
 
 package serverauth
 
-import "context"
+import (
+	"context"
+
+	"google.golang.org/grpc/tap"
+)
 
 // MaxHeldRefusals is how many refusals on the header frame may leave something behind.
 const MaxHeldRefusals = maxHeld
@@ -47,4 +51,9 @@ func (v *Verifier) BeginCheck(token string) (finish func(), ok bool) {
 		return nil, false
 	}
 	return func() { v.prove(c, own, now) }, true
+}
+
+// OnHeader is the tap handle.
+func (a *Authorizer) OnHeader(ctx context.Context, info *tap.Info) (context.Context, error) {
+	return a.onHeader(ctx, info)
 }
