@@ -18,7 +18,14 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 )
 
-// Option changes what [ForUserPool] and [New] make.
+// Option changes what [ForUserPool] and [New] make. What is wrong with options is an
+// error of the constructor, which names all of it at once.
+//
+// Of an option that is given twice nothing is lost in silence. One that switches
+// something on, or sets a number, a name, the logger or the HTTP client, counts as it was
+// given last.
+// [WithReporter], [HealthServer], [OnKeysRotated] and [OnKeysRejected] add up. To give
+// another one twice is an error.
 type Option interface {
 	apply(cfg *config)
 }
@@ -75,8 +82,8 @@ type verifierConfig struct {
 	cacheEntries  int           // 0: no cache
 	cacheBytes    int64
 	lazy          bool
-	onRotated     func(issuer string, added, removed []string)
-	onRejected    func(issuer string, err error)
+	onRotated     []func(issuer string, added, removed []string)
+	onRejected    []func(issuer string, err error)
 	logger        *slog.Logger
 	now           func() time.Time
 	exactClock    bool // for tests that move the clock
@@ -150,11 +157,14 @@ func PublicHealth() Option {
 // descriptors that are linked into the program.
 func WithPolicy(p *policy.Policy) Option {
 	return optionFunc(func(cfg *config) {
-		if p == nil {
+		switch {
+		case p == nil:
 			cfg.errs = append(cfg.errs, errors.New("WithPolicy(nil): give a policy or leave the option out"))
-			return
+		case cfg.policy != nil:
+			cfg.errs = append(cfg.errs, errors.New("WithPolicy is given twice: make one policy, which can have the files and rules of both"))
+		default:
+			cfg.policy = p
 		}
-		cfg.policy = p
 	})
 }
 
@@ -227,6 +237,10 @@ func checkMetadataKey(name string) error {
 // given here.
 func OwnScopesOnly(resourceServers ...string) Option {
 	return optionFunc(func(cfg *config) {
+		if cfg.ownScopes != nil {
+			cfg.errs = append(cfg.errs, errors.New("OwnScopesOnly is given twice: name all resource servers in one"))
+			return
+		}
 		cfg.ownScopes = &ownScopes{}
 		if len(resourceServers) == 0 {
 			return
@@ -300,10 +314,22 @@ func AccessFile(path string) Option {
 // of the user's, a TokenVerifier of another kind) is left to the interceptors.
 //
 // Such a refusal has no www-authenticate trailer and is not seen by stats handlers; a
-// [Reporter] is told. gRPC takes one tap handle only: give your own here, and it is run
-// for the calls that pass.
+// [Reporter] is told. gRPC takes one tap handle only: give your own here, all of them at
+// once and in their order, and they are run for the calls that pass.
+//
+// A call that is refused so keeps about 300 bytes of memory until its deadline, which the
+// caller chooses: gRPC does not end its context. 65,536 such calls are the bound, see
+// [Stats]. A stranger who holds so many, with deadlines years ahead, turns
+// early refusal off for calls with a deadline until those deadlines pass, or the server
+// starts anew: the interceptors then refuse such calls, after their message was read and
+// decoded. Nothing passes by it. Calls without a deadline hold nothing and are still
+// refused early.
 func RefuseBeforeDecoding(then ...tap.ServerInHandle) Option {
 	return optionFunc(func(cfg *config) {
+		if cfg.early != nil {
+			cfg.errs = append(cfg.errs, errors.New("RefuseBeforeDecoding is given twice: give all tap handles to one, in the order in which they shall run"))
+			return
+		}
 		for _, handle := range then {
 			if handle == nil {
 				cfg.errs = append(cfg.errs, errors.New("RefuseBeforeDecoding was given a nil handle"))

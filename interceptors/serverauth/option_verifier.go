@@ -48,9 +48,16 @@ func ClockSkew(d time.Duration) VerifierOption {
 }
 
 // CacheLimits bounds how many verified tokens are remembered, and how many bytes they
-// take (an estimate: two times the token and 1 KiB). Default: 10,000 tokens, 64 MiB.
-// When either is reached, the client with most tokens loses one of its own. Remembered
-// tokens stay in memory, as gRPC keeps them for a connection anyway.
+// take. Default: 10,000 tokens, 64 MiB; at most 10,000,000 tokens. When either is
+// reached, the client with most tokens loses one of its own; a token that is larger than
+// maxBytes is verified anew by each call. Remembered tokens stay in memory, as gRPC keeps
+// them for a connection anyway. Of CacheLimits and [WithoutCache] the one given last
+// counts.
+//
+// The bytes are an estimate, and a bound for usual tokens: two times the token's length,
+// 16 bytes for each scope in each of two lists (all that the token carries, and those that
+// count), which is 32 bytes a scope, and 1 KiB. A list counts with the room that it has,
+// which can be up to twice what it needs.
 func CacheLimits(maxTokens int, maxBytes int64) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) {
 		if maxTokens < 1 || maxTokens > maxCacheEntries || maxBytes < 1 {
@@ -61,7 +68,8 @@ func CacheLimits(maxTokens int, maxBytes int64) VerifierOption {
 	})
 }
 
-// WithoutCache verifies each call's token anew, at some 30 µs of CPU a call.
+// WithoutCache verifies each call's token anew, at some 30 µs of CPU a call; calls that
+// come at the same time with the same token still share one check.
 func WithoutCache() VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.cacheEntries = 0 })
 }
@@ -74,20 +82,37 @@ func LazyStart() VerifierOption {
 }
 
 // OnKeysRotated is told when an issuer's keys changed, with the sorted key ids that
-// came and went; a key id whose key changed is in both. f must return soon.
+// came and went; a key id whose key changed is in both. The first keys are no change. f
+// is called by the goroutine that fetches the issuer's keys, so it must return soon, must
+// not close the [Verifier], and must be safe for concurrent use if there are several
+// issuers. Given more than once, each function is told, in that order.
 func OnKeysRotated(f func(issuer string, added, removed []string)) VerifierOption {
-	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.onRotated = f })
+	return verifierOptionFunc(func(cfg *verifierConfig) {
+		if f == nil {
+			cfg.errs = append(cfg.errs, errors.New("OnKeysRotated(nil): leave the option out"))
+			return
+		}
+		cfg.onRotated = append(cfg.onRotated, f)
+	})
 }
 
 // OnKeysRejected is told when an issuer answered with a document that is not an
-// acceptable key set; the keys stay as they were. f must return soon.
+// acceptable key set; the keys stay as they were. It is called as the function of
+// [OnKeysRotated] is, and adds up as that does.
 func OnKeysRejected(f func(issuer string, err error)) VerifierOption {
-	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.onRejected = f })
+	return verifierOptionFunc(func(cfg *verifierConfig) {
+		if f == nil {
+			cfg.errs = append(cfg.errs, errors.New("OnKeysRejected(nil): leave the option out"))
+			return
+		}
+		cfg.onRejected = append(cfg.onRejected, f)
+	})
 }
 
 // WithHTTPClient fetches keys through the client's Transport, for a proxy or
 // private roots, and for tests. Deadlines, body limit and the refusal of redirects
-// stay those of this package.
+// stay those of this package. Default, also for nil: a transport that minds the proxy of
+// the environment ([http.ProxyFromEnvironment]) and takes TLS 1.2 or later.
 func WithHTTPClient(c *http.Client) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.client = c })
 }

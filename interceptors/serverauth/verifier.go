@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,11 +117,15 @@ func (v *Verifier) fetchKeys(ctx context.Context, issuer *trustedIssuer) (*jwks.
 		OnReady: func(ready bool) { v.readiness.set(issuer, ready) },
 		Logger:  v.cfg.logger.With("issuer", issuer.URL),
 	}
-	if f := v.cfg.onRotated; f != nil {
-		cfg.OnRotate = func(added, removed []string) { f(issuer.URL, added, removed) }
+	cfg.OnRotate = func(added, removed []string) {
+		for _, f := range v.cfg.onRotated {
+			f(issuer.URL, slices.Clone(added), slices.Clone(removed))
+		}
 	}
-	if f := v.cfg.onRejected; f != nil {
-		cfg.OnReject = func(err error) { f(issuer.URL, err) }
+	cfg.OnReject = func(err error) {
+		for _, f := range v.cfg.onRejected {
+			f(issuer.URL, err)
+		}
 	}
 	set, err := jwks.New(ctx, cfg)
 	if err != nil {
