@@ -33,6 +33,7 @@ type Authorizer struct {
 	maxTokenBytes  int
 	ownScopes      *ownScopes
 	access         *accesslist.List
+	accessLines    lineQueue
 	revoked        RevokedFunc
 	checkCall      CheckCallFunc
 	reporters      []Reporter
@@ -175,7 +176,7 @@ func (a *Authorizer) openAccessFile(cfg *config) error {
 		known[strings.Split(method, "/")[1]] = true
 	}
 	config := accesslist.Config{
-		Logger:      cfg.logger,
+		Logger:      a.accessLines.logger(cfg.logger), // a log that hangs must not keep the file from being read
 		KnownMethod: func(name string) bool { return known[name] },
 	}
 	if a.own != nil {
@@ -239,6 +240,13 @@ func (a *Authorizer) Close() error {
 	}
 	if a.owned && a.own != nil {
 		errs = append(errs, a.own.Close())
+	}
+	a.accessLines.settle()
+	a.log.queue.settle()
+	for _, r := range a.reporters {
+		if l, ok := r.(*decisionLog); ok {
+			l.queue.settle()
+		}
 	}
 	return errors.Join(errs...)
 }

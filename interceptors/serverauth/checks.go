@@ -154,7 +154,7 @@ var errPanicked = errors.New("it panicked")
 func (a *Authorizer) askRevoked(ctx context.Context, p *Principal) (revoked bool, err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			a.log.panicked(ctx, "CheckRevoked", value)()
+			a.log.panicked(ctx, "CheckRevoked", value)
 			revoked, err = true, errPanicked
 		}
 	}()

@@ -22,91 +22,94 @@ import (
 // included, and nothing passes that it did not let pass.
 func TestC25CheckRevoked(t *testing.T) {
 	t.Parallel()
-	var (
-		answer func(context.Context) (bool, error)
-		asked  int
-		caller *serverauth.Principal
-	)
-	l := newLab(t, setup{options: []serverauth.Option{serverauth.WithUnlimitedLog(), serverauth.CheckRevoked(
-		func(ctx context.Context, p *serverauth.Principal) (bool, error) {
-			asked++
-			caller = p
-			if seen, ok := serverauth.PrincipalFromContext(ctx); !ok || seen != p {
-				t.Errorf("the context carries %v, want the caller", seen)
+	bubble(t, func(t *testing.T) {
+		var (
+			answer func(context.Context) (bool, error)
+			asked  int
+			caller *serverauth.Principal
+		)
+		l := newLab(t, setup{memory: true, options: []serverauth.Option{serverauth.WithUnlimitedLog(), serverauth.CheckRevoked(
+			func(ctx context.Context, p *serverauth.Principal) (bool, error) {
+				asked++
+				caller = p
+				if seen, ok := serverauth.PrincipalFromContext(ctx); !ok || seen != p {
+					t.Errorf("the context carries %v, want the caller", seen)
+				}
+				return answer(ctx)
+			})}})
+		no := func(context.Context) (bool, error) { return false, nil }
+		yes := func(context.Context) (bool, error) { return true, nil }
+		broken := func(context.Context) (bool, error) { return false, errors.New("the table of revoked tokens is gone") }
+		confused := func(context.Context) (bool, error) { return true, errors.New("yes and no") }
+		panics := func(context.Context) (bool, error) { panic("a bug in the look-up") }
+		panicsWithError := func(context.Context) (bool, error) {
+			var nobody *decisions
+			nobody.Report(context.Background(), serverauth.Decision{})
+			return false, nil
+		}
+		const (
+			revoked     = serverauth.ReasonTokenRevoked
+			unavailable = serverauth.ReasonRevocationUnavailable
+		)
+		token := l.of("demo/read.file")
+		for _, row := range []struct {
+			name   string
+			answer func(context.Context) (bool, error)
+			method string
+			code   codes.Code
+			reason serverauth.Reason
+			log    string
+		}{
+			{"no, a new token", no, whoAmI, ok, "", ""},
+			{"no, a remembered token", no, whoAmI, ok, "", ""},
+			{"yes, a remembered token", yes, whoAmI, u, revoked, ""},
+			{"yes, a stream", yes, readFile, u, revoked, ""},
+			{"no again", no, readFile, ok, "", ""},
+			{"an error", broken, whoAmI, ua, unavailable, "CheckRevoked: the table of revoked tokens is gone"},
+			{"an error, a stream", broken, readFile, ua, unavailable, "CheckRevoked: the table of revoked tokens is gone"},
+			{"yes and an error", confused, whoAmI, ua, unavailable, "yes and no"},
+			{"a panic", panics, whoAmI, ua, unavailable, `panic="a bug in the look-up"`},
+			{"a panic of the runtime, a stream", panicsWithError, readFile, ua, unavailable, "nil pointer"},
+			{"no in the end", no, whoAmI, ok, "", ""},
+		} {
+			answer, asked, caller = row.answer, 0, nil
+			before, log := l.files.ran.Load(), len(l.log.String())
+			got := l.call(t, row.method, bearer(token))
+			if got.code != row.code || got.reason != row.reason {
+				t.Errorf("%s: got %v %s, want %v %s", row.name, got.code, got.reason, row.code, row.reason)
 			}
-			return answer(ctx)
-		})}})
-	no := func(context.Context) (bool, error) { return false, nil }
-	yes := func(context.Context) (bool, error) { return true, nil }
-	broken := func(context.Context) (bool, error) { return false, errors.New("the table of revoked tokens is gone") }
-	confused := func(context.Context) (bool, error) { return true, errors.New("yes and no") }
-	panics := func(context.Context) (bool, error) { panic("a bug in the look-up") }
-	panicsWithError := func(context.Context) (bool, error) {
-		var nobody *decisions
-		nobody.Report(context.Background(), serverauth.Decision{})
-		return false, nil
-	}
-	const (
-		revoked     = serverauth.ReasonTokenRevoked
-		unavailable = serverauth.ReasonRevocationUnavailable
-	)
-	token := l.of("demo/read.file")
-	for _, row := range []struct {
-		name   string
-		answer func(context.Context) (bool, error)
-		method string
-		code   codes.Code
-		reason serverauth.Reason
-		log    string
-	}{
-		{"no, a new token", no, whoAmI, ok, "", ""},
-		{"no, a remembered token", no, whoAmI, ok, "", ""},
-		{"yes, a remembered token", yes, whoAmI, u, revoked, ""},
-		{"yes, a stream", yes, readFile, u, revoked, ""},
-		{"no again", no, readFile, ok, "", ""},
-		{"an error", broken, whoAmI, ua, unavailable, "CheckRevoked: the table of revoked tokens is gone"},
-		{"an error, a stream", broken, readFile, ua, unavailable, "CheckRevoked: the table of revoked tokens is gone"},
-		{"yes and an error", confused, whoAmI, ua, unavailable, "yes and no"},
-		{"a panic", panics, whoAmI, ua, unavailable, `panic="a bug in the look-up"`},
-		{"a panic of the runtime, a stream", panicsWithError, readFile, ua, unavailable, "nil pointer"},
-		{"no in the end", no, whoAmI, ok, "", ""},
-	} {
-		answer, asked, caller = row.answer, 0, nil
-		before, log := l.files.ran.Load(), len(l.log.String())
-		got := l.call(t, row.method, bearer(token))
-		if got.code != row.code || got.reason != row.reason {
-			t.Errorf("%s: got %v %s, want %v %s", row.name, got.code, got.reason, row.code, row.reason)
+			if ran := l.files.ran.Load() != before; ran != (row.code == ok) {
+				t.Errorf("%s: the handler ran: %v", row.name, ran)
+			}
+			if asked != 1 || caller == nil || caller.ClientID() != clientID || caller.TokenID() == "" || caller.Issuer() != issuerURL {
+				t.Errorf("%s: asked %d times, about %v", row.name, asked, caller)
+			}
+			synctest.Wait()
+			line := l.log.String()[log:]
+			if !strings.Contains(line, row.log) || row.code != ok && !strings.Contains(line, "client_id="+clientID) {
+				t.Errorf("%s: the log lacks %q or the client:\n%s", row.name, row.log, line)
+			}
+			if strings.Contains(row.name, "panic") && (!strings.Contains(line, "scopeauth: CheckRevoked panicked") || !strings.Contains(line, "hooks_revoked_test.go")) {
+				t.Errorf("%s: the log does not say that or where it panicked:\n%s", row.name, line)
+			}
+			if row.log != "" && strings.Contains(got.trailer, row.log) {
+				t.Errorf("%s: the caller learns the cause: %s", row.name, got.trailer)
+			}
 		}
-		if ran := l.files.ran.Load() != before; ran != (row.code == ok) {
-			t.Errorf("%s: the handler ran: %v", row.name, ran)
+		// Of calls that are public or refused anyway it is not asked.
+		answer, asked = yes, 0
+		for method, headers := range map[string][]header{
+			version:    {bearer(token)},
+			whoAmI:     nil,
+			statFile:   {bearer("junk")},
+			deleteFile: {bearer(token)},
+		} {
+			l.call(t, method, headers...)
 		}
-		if asked != 1 || caller == nil || caller.ClientID() != clientID || caller.TokenID() == "" || caller.Issuer() != issuerURL {
-			t.Errorf("%s: asked %d times, about %v", row.name, asked, caller)
+		if asked != 0 {
+			t.Errorf("asked %d times about calls that are public or refused anyway", asked)
 		}
-		line := l.log.String()[log:]
-		if !strings.Contains(line, row.log) || row.code != ok && !strings.Contains(line, "client_id="+clientID) {
-			t.Errorf("%s: the log lacks %q or the client:\n%s", row.name, row.log, line)
-		}
-		if strings.Contains(row.name, "panic") && (!strings.Contains(line, "scopeauth: CheckRevoked panicked") || !strings.Contains(line, "hooks_revoked_test.go")) {
-			t.Errorf("%s: the log does not say that or where it panicked:\n%s", row.name, line)
-		}
-		if row.log != "" && strings.Contains(got.trailer, row.log) {
-			t.Errorf("%s: the caller learns the cause: %s", row.name, got.trailer)
-		}
-	}
-	// Of calls that are public or refused anyway it is not asked.
-	answer, asked = yes, 0
-	for method, headers := range map[string][]header{
-		version:    {bearer(token)},
-		whoAmI:     nil,
-		statFile:   {bearer("junk")},
-		deleteFile: {bearer(token)},
-	} {
-		l.call(t, method, headers...)
-	}
-	if asked != 0 {
-		t.Errorf("asked %d times about calls that are public or refused anyway", asked)
-	}
+	})
 }
 
 // The end of the call itself is no fault of the function.

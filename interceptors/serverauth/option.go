@@ -171,6 +171,11 @@ func WithPolicy(p *policy.Policy) Option {
 // WithLogger sets where refusals and changes of keys are logged. Default:
 // [slog.Default]; nil: nowhere. Each reason is logged once a second on average, after
 // ten lines at once; a line says how many were left out. No token is ever logged.
+//
+// A call that the interceptors refuse waits until its line is written. Nothing else waits
+// for the log: refusals on the header frame, the watch over open streams, the fetching of
+// keys and the reading of the access file go on while it hangs. At most 64 lines of each
+// wait meanwhile, and more are left out. The handler's Enabled must return at once.
 func WithLogger(l *slog.Logger) VerifierOption {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)

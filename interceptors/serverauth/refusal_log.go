@@ -26,6 +26,7 @@ const (
 type refusalLog struct {
 	logger *slog.Logger
 	limit  *rateLimit[string] // by the line's text, which is one of a closed set
+	queue  lineQueue          // for places that must not wait
 }
 
 func newRefusalLog(l *slog.Logger, burst int) *refusalLog {
@@ -33,35 +34,28 @@ func newRefusalLog(l *slog.Logger, burst int) *refusalLog {
 }
 
 func (l *refusalLog) refused(ctx context.Context, fullMethod string, e *Error) {
-	if write := l.line(ctx, "refused ", fullMethod, e); write != nil {
-		write()
-	}
+	l.line(ctx, "refused ", fullMethod, e, atOnce)
 }
 
-// refusedEarly is refused for a place that must not wait for the log. There are few
-// such goroutines: each has passed the rate limit.
+// refusedEarly is refused for a place that must not wait for the log.
 func (l *refusalLog) refusedEarly(ctx context.Context, fullMethod string, e *Error) {
-	if write := l.line(ctx, "refused ", fullMethod, e); write != nil {
-		go write()
-	}
+	l.line(ctx, "refused ", fullMethod, e, l.queue.add)
 }
 
 // waived is for a call that passes because of [ReportOnly] alone.
-func (l *refusalLog) waived(ctx context.Context, fullMethod string, e *Error) {
-	if write := l.line(ctx, "would refuse ", fullMethod, e); write != nil {
-		write()
-	}
+func (l *refusalLog) waived(ctx context.Context, fullMethod string, e *Error, stage Stage) {
+	l.line(ctx, "would refuse ", fullMethod, e, l.queue.at(stage))
 }
 
-// line returns what writes the line, or nil if there shall be none.
-func (l *refusalLog) line(ctx context.Context, verb, fullMethod string, e *Error) func() {
+// line writes a line as put does it, unless there shall be none.
+func (l *refusalLog) line(ctx context.Context, verb, fullMethod string, e *Error, put func(write func()) bool) {
 	if !l.logger.Enabled(ctx, slog.LevelWarn) {
-		return nil
+		return
 	}
 	text := verb + string(e.reason)
 	dropped, ok := l.limit.take(text)
 	if !ok {
-		return nil
+		return
 	}
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs, slog.String("method", clip(fullMethod)), slog.String("code", e.Code().String()))
@@ -92,7 +86,10 @@ func (l *refusalLog) line(ctx context.Context, verb, fullMethod string, e *Error
 	if dropped > 0 {
 		attrs = append(attrs, slog.Int("same_reason_not_logged", dropped))
 	}
-	return func() { l.logger.LogAttrs(ctx, slog.LevelWarn, text, attrs...) }
+	line := newRecord(slog.LevelWarn, text, attrs)
+	if !put(func() { _ = l.logger.Handler().Handle(ctx, line) }) {
+		l.limit.leaveOut(text, dropped)
+	}
 }
 
 // rateLimit lets one of each key pass a second, after a burst, and counts the others.
@@ -134,6 +131,14 @@ func (l *rateLimit[K]) take(k K) (dropped int, ok bool) {
 	b.tokens--
 	dropped, b.dropped = b.dropped, 0
 	return dropped, true
+}
+
+// leaveOut counts one that was let pass, and those before it that its line would have
+// told, as not passed.
+func (l *rateLimit[K]) leaveOut(k K, before int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buckets[k].dropped += before + 1 // the bucket is there since take
 }
 
 // hints say what to do about a refusal that is usually a mistake and no attack.

@@ -78,7 +78,7 @@ func (a *Authorizer) denied(ctx context.Context, call *callContext, refusal *Err
 
 // wouldDeny logs and reports a refusal that is waived.
 func (a *Authorizer) wouldDeny(ctx context.Context, call *callContext, refusal *Error, stage Stage, how course) {
-	a.log.waived(ctx, call.method, refusal)
+	a.log.waived(ctx, call.method, refusal, stage)
 	a.report(ctx, call, refusal, Decision{Outcome: OutcomeWouldDeny, Stage: stage}, how)
 }
 
@@ -112,16 +112,9 @@ func (a *Authorizer) report(ctx context.Context, call *callContext, refusal *Err
 // timer of a stream it would end the process.
 func (a *Authorizer) tell(ctx context.Context, r Reporter, d Decision) {
 	defer func() {
-		value := recover()
-		if value == nil {
-			return
+		if value := recover(); value != nil {
+			a.log.panicked(ctx, "a Reporter", value)
 		}
-		write := a.log.panicked(ctx, "a Reporter", value)
-		if d.Stage == StageHeader {
-			go write() // see refusedEarly
-			return
-		}
-		write()
 	}()
 	r.Report(ctx, d)
 }
@@ -129,14 +122,17 @@ func (a *Authorizer) tell(ctx context.Context, r Reporter, d Decision) {
 // maxStackBytes bounds what is logged of a stack.
 const maxStackBytes = 4096
 
-// panicked returns what logs that a function of the user's panicked, as seldom as
-// refusals are logged. It is for the function that recovers, so that the stack shows
-// where it was.
-func (l *refusalLog) panicked(ctx context.Context, whose string, value any) (write func()) {
+// panicked logs that a function of the user's panicked, as seldom as refusals are
+// logged. It does not wait for the log, and is for the function that recovers, so that the
+// stack shows where it was.
+func (l *refusalLog) panicked(ctx context.Context, whose string, value any) {
 	text := "scopeauth: " + whose + " panicked"
+	if !l.logger.Enabled(ctx, slog.LevelError) {
+		return
+	}
 	dropped, ok := l.limit.take(text)
 	if !ok {
-		return func() {}
+		return
 	}
 	stack := debug.Stack()
 	attrs := []slog.Attr{
@@ -146,13 +142,18 @@ func (l *refusalLog) panicked(ctx context.Context, whose string, value any) (wri
 	if dropped > 0 {
 		attrs = append(attrs, slog.Int("same_not_logged", dropped))
 	}
-	return func() { l.logger.LogAttrs(ctx, slog.LevelError, text, attrs...) }
+	line := newRecord(slog.LevelError, text, attrs)
+	if !l.queue.add(func() { _ = l.logger.Handler().Handle(ctx, line) }) {
+		l.limit.leaveOut(text, dropped)
+	}
 }
 
 // LogDecisions returns a [Reporter] that logs decisions: what was allowed at
 // [slog.LevelDebug], the rest at [slog.LevelInfo]. Of one outcome and reason there is
 // a line a second on average, after ten at once, and a line says how many were left
-// out. Refusals are logged with more detail without it, see [WithLogger].
+// out. Decisions of [StageHeader] and [StageStream] never wait for the log: 64 lines of
+// them may, and more are left out and counted; those of [StageCall] are written before the
+// call goes on. Refusals are logged with more detail without it, see [WithLogger].
 func LogDecisions(l *slog.Logger) Reporter {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)
@@ -163,6 +164,7 @@ func LogDecisions(l *slog.Logger) Reporter {
 type decisionLog struct {
 	logger *slog.Logger
 	limit  *rateLimit[decisionKey]
+	queue  lineQueue
 }
 
 // decisionKey is from closed sets, so a flood makes no more of them.
@@ -180,7 +182,8 @@ func (l *decisionLog) Report(ctx context.Context, d Decision) {
 	if !l.logger.Enabled(ctx, level) {
 		return
 	}
-	dropped, ok := l.limit.take(decisionKey{d.Outcome, d.Reason})
+	key := decisionKey{d.Outcome, d.Reason}
+	dropped, ok := l.limit.take(key)
 	if !ok {
 		return
 	}
@@ -198,10 +201,8 @@ func (l *decisionLog) Report(ctx context.Context, d Decision) {
 	if dropped > 0 {
 		attrs = append(attrs, slog.Int("same_not_logged", dropped))
 	}
-	write := func() { l.logger.LogAttrs(ctx, level, string(d.Outcome), attrs...) }
-	if d.Stage == StageHeader {
-		go write() // not on the connection's reader; there are few, see rateLimit
-		return
+	line := newRecord(level, string(d.Outcome), attrs)
+	if !l.queue.at(d.Stage)(func() { _ = l.logger.Handler().Handle(ctx, line) }) {
+		l.limit.leaveOut(key, dropped)
 	}
-	write()
 }

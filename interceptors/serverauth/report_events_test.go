@@ -252,11 +252,13 @@ func TestReporterThatPanics(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait()
 		if n := strings.Count(l.log.String(), `msg="scopeauth: a Reporter panicked"`); n != 6+10 {
 			t.Errorf("the log has %d lines after a flood, want 16", n)
 		}
 		time.Sleep(time.Second)
 		l.call(t, version)
+		synctest.Wait()
 		if !strings.Contains(l.log.String(), "same_not_logged=490") {
 			t.Errorf("the log does not count what was left out:\n%s", l.log.String()[len(l.log.String())-500:])
 		}

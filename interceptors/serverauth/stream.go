@@ -90,15 +90,11 @@ func (s *boundStream) look() {
 	}
 	a := s.call.auth
 	refusal := s.reasonToEnd()
-	if refusal != nil && a.waives(s.call.method, refusal) {
-		s.waived = true
-		a.wouldDeny(s.ctx, s.call, refusal, StageStream, s.how)
-		refusal = nil
-	}
-	if refusal != nil {
+	if refusal != nil && !a.waives(s.call.method, refusal) {
 		s.end(refusal)
 		return
 	}
+	s.waived = s.waived || refusal != nil
 	if every := a.recheckStreams; every > 0 && time.Since(s.asked) >= every {
 		s.asked = time.Now()
 		if a.revoked != nil && s.asking.CompareAndSwap(false, true) {
@@ -108,6 +104,9 @@ func (s *boundStream) look() {
 	s.timer.Reset(s.untilNextLook())
 	if s.state.Load() == streamFinished {
 		s.timer.Stop() // the call ended during this look
+	}
+	if refusal != nil { // last, so that a Reporter that hangs does not end the watch
+		a.wouldDeny(s.ctx, s.call, refusal, StageStream, s.how)
 	}
 }
 

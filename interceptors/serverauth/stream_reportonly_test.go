@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/scopeauth/scopeauth/interceptors/policy"
@@ -23,6 +24,7 @@ func reportOnly(r policy.ReportOnly) serverauth.Option {
 // and no more; and returns the decisions after it.
 func (l *streamLab) checkWaived(t testing.TB, r refusal) []serverauth.Decision {
 	t.Helper()
+	synctest.Wait()
 	got := l.decisions.ofStreams()
 	if len(got) == 0 {
 		t.Fatalf("nothing was reported, want that it would deny for %s", r.fine)

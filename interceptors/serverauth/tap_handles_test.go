@@ -57,13 +57,13 @@ func TestTapRunsTheUsersOwnHandles(t *testing.T) {
 			return context.WithValue(ctx, tapKey{}, before+name), nil
 		}
 	}
-	l, _ := newTapLab(t, setup{server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(
+	l, _ := newHandlesLab(t, setup{server: []grpc.ServerOption{grpc.ChainUnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h grpc.UnaryHandler) (any, error) {
 			left, _ := ctx.Value(tapKey{}).(string)
 			caller, _ := serverauth.PrincipalFromContext(ctx)
 			handlers.add(left + " " + caller.ClientID())
 			return h(ctx, req)
-		})}}, serverauth.RefuseBeforeDecoding(handle("a"), handle("b")))
+		})}}, handle("a"), handle("b"))
 	w := l.dialTap(t)
 	defer w.close()
 	for _, row := range []struct {
@@ -101,7 +101,7 @@ func TestTapErrorOfTheUsersHandle(t *testing.T) {
 		t.Error("the handle after the one that refused ran")
 		return ctx, nil
 	}
-	l, reports := newTapLab(t, setup{}, serverauth.RefuseBeforeDecoding(busy, second))
+	l, reports := newHandlesLab(t, setup{}, busy, second)
 	w := l.dialTap(t)
 	defer w.close()
 	for _, method := range []string{whoAmI, version} {
@@ -122,7 +122,7 @@ func TestTapErrorOfTheUsersHandle(t *testing.T) {
 func TestTapHandleThatDropsTheContext(t *testing.T) {
 	t.Parallel()
 	drop := func(context.Context, *tap.Info) (context.Context, error) { return context.Background(), nil }
-	l, _ := newTapLab(t, setup{}, serverauth.RefuseBeforeDecoding(drop))
+	l, _ := newHandlesLab(t, setup{}, drop)
 	w := l.dialTap(t)
 	defer w.close()
 	if got := w.passed(t, whoAmI, bearer(l.issuer.good())); got.code != p || got.reason != serverauth.ReasonTransportInsecure || l.files.ran.Load() != 0 {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/tap"
 
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
@@ -225,9 +226,15 @@ func (c tapLines) Write(line []byte) (int, error) {
 // newTapLab is a lab whose server answers on the header frame.
 func newTapLab(t testing.TB, s setup, then ...serverauth.Option) (*lab, *tapReports) {
 	t.Helper()
-	reports := &tapReports{}
-	s.options = append([]serverauth.Option{serverauth.RefuseBeforeDecoding(), serverauth.WithReporter(reports)}, s.options...)
 	s.options = append(s.options, then...)
+	return newHandlesLab(t, s)
+}
+
+// newHandlesLab is newTapLab with tap handles of the user's own.
+func newHandlesLab(t testing.TB, s setup, then ...tap.ServerInHandle) (*lab, *tapReports) {
+	t.Helper()
+	reports := &tapReports{}
+	s.options = append([]serverauth.Option{serverauth.RefuseBeforeDecoding(then...), serverauth.WithReporter(reports)}, s.options...)
 	return newLab(t, s), reports
 }
 

@@ -33,6 +33,7 @@ type Verifier struct {
 	clock   clock
 
 	readiness readiness
+	lines     lineQueue // about the keys
 }
 
 // trustedIssuer is an issuer with its own keys: a key id means nothing without it.
@@ -115,7 +116,7 @@ func (v *Verifier) fetchKeys(ctx context.Context, issuer *trustedIssuer) (*jwks.
 		Lazy:    v.cfg.lazy,
 		Client:  v.cfg.client,
 		OnReady: func(ready bool) { v.readiness.set(issuer, ready) },
-		Logger:  v.cfg.logger.With("issuer", issuer.URL),
+		Logger:  v.lines.logger(v.cfg.logger).With("issuer", issuer.URL), // a log that hangs must not keep the keys from being fetched
 	}
 	cfg.OnRotate = func(added, removed []string) {
 		for _, f := range v.cfg.onRotated {
@@ -160,8 +161,9 @@ func (v *Verifier) SetClients(issuerURL string, clients ClientSet) error {
 	return nil
 }
 
-// Close stops fetching keys and waits until nothing runs any more. Stop the servers
-// that use v first: afterwards every token ends KEYS_UNAVAILABLE.
+// Close stops fetching keys and waits until nothing runs any more, for a second at most
+// if it is a log that hangs. Stop the servers that use v first: afterwards every token
+// ends KEYS_UNAVAILABLE. It can be called often; the error is always nil.
 func (v *Verifier) Close() error {
 	var errs []error
 	for _, i := range v.issuers {
@@ -169,6 +171,7 @@ func (v *Verifier) Close() error {
 			errs = append(errs, i.keys.Close())
 		}
 	}
+	v.lines.settle()
 	return errors.Join(errs...)
 }
 
