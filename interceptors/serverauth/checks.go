@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/scopeauth/scopeauth/interceptors/internal/accesslist"
 )
@@ -34,8 +35,12 @@ type CheckCallFunc func(ctx context.Context, fullMethod string, p *Principal, re
 // and its time is over when it says.
 func untracked(p *Principal) *verified {
 	who := &verified{principal: p, validFrom: math.MinInt64, validUntil: math.MaxInt64}
-	if !p.expiresAt.IsZero() {
-		who.validUntil = p.expiresAt.UnixNano()
+	switch at := p.expiresAt; {
+	case at.IsZero(), at.After(time.Unix(0, math.MaxInt64)): // UnixNano would overflow
+	case at.Before(time.Unix(0, 0)):
+		who.validUntil = 0
+	default:
+		who.validUntil = at.UnixNano()
 	}
 	return who
 }

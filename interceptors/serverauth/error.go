@@ -123,7 +123,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Error returns the fixed text that the peer gets too: an interceptor that wraps
 // this error cannot leak more by it.
 func (e *Error) Error() string {
-	if e.reason == ReasonInsufficientScope {
+	if e.lacksScope() {
 		return e.method + " needs " + alternatives(e.required, " and ", " or ") + "; the token has " + scopesText(e.granted)
 	}
 	return texts[e.wireReason()]
@@ -137,7 +137,7 @@ func (e *Error) GRPCStatus() *status.Status {
 		// handler made.
 		info.Metadata[reason.MethodKey] = clip(e.method)
 	}
-	if e.reason == ReasonInsufficientScope {
+	if e.lacksScope() {
 		info.Metadata["required"] = alternatives(e.required, " ", " | ")
 		if len(e.granted) > 0 {
 			info.Metadata["granted"] = scopesText(e.granted)
@@ -160,6 +160,10 @@ func (e *Error) wireReason() Reason {
 	return e.reason
 }
 
+// lacksScope reports whether the refusal tells which scopes are lacking. One that a
+// function of the user's made with [NewError] cannot.
+func (e *Error) lacksScope() bool { return len(e.required) > 0 }
+
 // challenge returns the www-authenticate value of RFC 6750 section 3, or "" where
 // that RFC has none.
 func (e *Error) challenge() string {
@@ -169,7 +173,10 @@ func (e *Error) challenge() string {
 	case ReasonSchemeUnsupported, ReasonAuthorizationDuplicated:
 		return `Bearer error="invalid_request"`
 	case ReasonInsufficientScope:
-		return `Bearer error="insufficient_scope", scope="` + alternatives(e.required[:min(1, len(e.required))], " ", "") + `"`
+		if !e.lacksScope() {
+			return `Bearer error="insufficient_scope"`
+		}
+		return `Bearer error="insufficient_scope", scope="` + alternatives(e.required[:1], " ", "") + `"`
 	default:
 	}
 	if e.Code() == codes.Unauthenticated {

@@ -5,6 +5,7 @@ package serverauth
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc/health"
@@ -32,7 +33,7 @@ func HealthServer(h *health.Server, services ...string) Option {
 		if len(services) == 0 {
 			services = []string{""}
 		}
-		cfg.health = append(cfg.health, healthTarget{server: h, services: services})
+		cfg.health = append(cfg.health, healthTarget{server: h, services: slices.Clone(services)})
 	})
 }
 

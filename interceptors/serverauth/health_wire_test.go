@@ -174,7 +174,9 @@ func TestHealthOfNamedServices(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const files, echo = "demo.files.v1.FileReadService", "demo.echo.v1.EchoService"
 		more := health.NewServer()
-		h := newHealthLab(t, setup{options: []serverauth.Option{serverauth.HealthServer(more, "of another server")}}, files, echo)
+		names := []string{"of another server"}
+		h := newHealthLab(t, setup{options: []serverauth.Option{serverauth.HealthServer(more, names...)}}, files, echo)
+		names[0] = "changed by who gave it"
 		h.checks.SetServingStatus("", notServing) // somebody else's
 		h.expect(t, "at start", files, serving)
 		h.expect(t, "at start", echo, serving)

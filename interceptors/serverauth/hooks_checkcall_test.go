@@ -121,6 +121,7 @@ func TestCheckCallRefuses(t *testing.T) {
 		{"the same error again", shared, p, "CLIENT_NOT_ALLOWED", "CLIENT_NOT_ALLOWED", "this client is not allowed here", "tenant 17"},
 		{"TOKEN_REVOKED", serverauth.NewError(serverauth.ReasonTokenRevoked, secret), u, "TOKEN_REVOKED", "TOKEN_REVOKED", "the token is revoked", "tenant 17"},
 		{"TOKEN_EXPIRED", serverauth.NewError(serverauth.ReasonTokenExpired, nil), u, "TOKEN_EXPIRED", "TOKEN_EXPIRED", "the token has expired", ""},
+		{"INSUFFICIENT_SCOPE", serverauth.NewError(serverauth.ReasonInsufficientScope, secret), p, "INSUFFICIENT_SCOPE", "INSUFFICIENT_SCOPE", "the token lacks a scope", "tenant 17"},
 		{"REVOCATION_UNAVAILABLE", serverauth.NewError(serverauth.ReasonRevocationUnavailable, secret), ua, "REVOCATION_UNAVAILABLE", "REVOCATION_UNAVAILABLE", "it cannot be found out at the moment whether the token is revoked", "tenant 17"},
 		{"a reason that does not exist", serverauth.NewError("MADE_UP", secret), u, "TOKEN_INVALID", "TOKEN_INVALID", "invalid token", "tenant 17"},
 		{"a refusal in another error", fmt.Errorf("outer: %w", shared), p, "CLIENT_NOT_ALLOWED", "CLIENT_NOT_ALLOWED", "this client is not allowed here", "tenant 17"},
@@ -137,6 +138,9 @@ func TestCheckCallRefuses(t *testing.T) {
 			}
 			if l.files.ran.Load() != before {
 				t.Errorf("%s, %s: the handler ran", row.name, method)
+			}
+			if _, told := got.metadata["required"]; told || strings.Contains(strings.Join(got.challenge, ""), "scope=") {
+				t.Errorf("%s, %s: the answer names scopes, which nobody has named: %v %q", row.name, method, got.metadata, got.challenge)
 			}
 			if refusal := l.lastRefusal(); refusal == nil || refusal.Reason() != row.fine {
 				t.Errorf("%s, %s: got the refusal %v, want %s", row.name, method, refusal, row.fine)

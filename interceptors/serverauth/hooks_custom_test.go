@@ -6,6 +6,7 @@ package serverauth_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -24,8 +25,13 @@ func TestHooksOfACustomVerifier(t *testing.T) {
 				ClientID: token, ClientName: "name-" + token, Issuer: issuerURL, TokenID: "id-" + token,
 				Scopes: []string{"echo/call", "echo/stream"},
 			}
-			if token == "for-an-hour" {
+			switch token {
+			case "for-an-hour":
 				spec.ExpiresAt = begin.Add(time.Hour)
+			case "for-ages":
+				spec.ExpiresAt = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+			case "long-gone":
+				spec.ExpiresAt = time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)
 			}
 			return serverauth.NewPrincipal(spec), nil
 		})
@@ -50,8 +56,16 @@ func TestHooksOfACustomVerifier(t *testing.T) {
 			}
 			told.expect(t, client, want)
 		}
+		gone := l.dial(t)
+		defer gone.close()
+		gone.open(t, chat, bearer("long-gone"))
+		synctest.Wait()
+		gone.send(t, nil)
+		if got := gone.lastWord(t); got.code != u || got.reason != serverauth.ReasonTokenExpired {
+			t.Errorf("a caller whose end lies in 1600: got %v %s, want UNAUTHENTICATED TOKEN_EXPIRED", got.code, got.reason)
+		}
 		streams := map[string]*rawCall{}
-		for _, token := range []string{"for-an-hour", "for-ever"} {
+		for _, token := range []string{"for-an-hour", "for-ages", "for-ever"} {
 			c := l.dial(t)
 			defer c.close()
 			c.open(t, chat, bearer(token))
@@ -70,10 +84,12 @@ func TestHooksOfACustomVerifier(t *testing.T) {
 			t.Errorf("after the hour: got %v %s, want UNAUTHENTICATED TOKEN_EXPIRED", got.code, got.reason)
 		}
 		time.Sleep(30 * time.Minute)
-		streams["for-ever"].send(t, nil)
-		streams["for-ever"].closeSend(t)
-		if got := streams["for-ever"].finish(t); got.code != codes.OK || got.messages != 2 {
-			t.Errorf("a caller without an end: got %v %s after %d messages, want OK after 2", got.code, got.reason, got.messages)
+		for _, token := range []string{"for-ages", "for-ever"} {
+			streams[token].send(t, nil)
+			streams[token].closeSend(t)
+			if got := streams[token].finish(t); got.code != codes.OK || got.messages != 2 {
+				t.Errorf("%s: got %v %s after %d messages, want OK after 2", token, got.code, got.reason, got.messages)
+			}
 		}
 	})
 }

@@ -65,7 +65,7 @@ func (l *refusalLog) line(ctx context.Context, verb, fullMethod string, e *Error
 	if e.cause != nil {
 		attrs = append(attrs, slog.String("cause", clip(e.cause.Error())))
 	}
-	if e.reason == ReasonInsufficientScope {
+	if e.lacksScope() {
 		attrs = append(attrs,
 			slog.String("required", alternatives(e.required, " and ", " or ")),
 			slog.String("granted", scopesText(e.granted)))
