@@ -60,6 +60,10 @@ type Authorizer struct {
 // fetches the pool's keys: ctx bounds that, to 10 s at most, and nothing later.
 // The pool's issuer is the original form; for a pool of the type UPDATED use
 // [NewVerifier] with [UserPoolUpdated], and [New].
+//
+// It is an error if something is wrong with the id, the clients, the rules or an option,
+// which is found before the network is asked, or if the keys cannot be fetched in time,
+// unless [LazyStart] is given. Close the authorizer at the end.
 func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts ...Option) (*Authorizer, error) {
 	cfg := newConfig(opts)
 	issuer := UserPool(userPoolID)
@@ -87,8 +91,9 @@ func ForUserPool(ctx context.Context, userPoolID string, clients ClientSet, opts
 	return a, nil
 }
 
-// New returns an authorizer that verifies tokens with v and takes its rules from p.
-// It does not close v.
+// New returns an authorizer that verifies tokens with v, which is a [Verifier] or one of
+// the user's own, and takes its rules from p. Several authorizers can share a Verifier.
+// Close the authorizer at the end, and v after it: New does not take v over.
 func New(v TokenVerifier, p *policy.Policy, opts ...Option) (*Authorizer, error) {
 	cfg := newConfig(opts)
 	if isNil(v) {
@@ -228,8 +233,10 @@ func (a *Authorizer) use(v TokenVerifier, cfg *config) error {
 
 // Close stops what the authorizer started and waits for it: the reading of an access
 // file, and the verifier that [ForUserPool] made. It leaves a verifier that was given
-// to [New] alone. Stop the server first: calls that need a token and come after Close
-// end UNAVAILABLE.
+// to [New] alone. Lines that are still to be logged are waited for as well, for a second
+// at most if the log hangs. Stop the server first: calls that need the file or the
+// verifier and come after Close end UNAVAILABLE. It can be called often; the error is
+// always nil.
 func (a *Authorizer) Close() error {
 	var errs []error
 	if a.stopHealth != nil {

@@ -19,8 +19,10 @@ import (
 
 // Serve checks that every registered method has a sound access rule and then
 // serves, as [grpc.Server.Serve] does. If one has none it closes the listener and
-// returns an error that names all of them and says what to write. It does not start
-// either if [Authorizer.ServerOptions] was never called. Register all services before: gRPC allows no registration afterwards, so the check is complete.
+// returns an error that names all of them and says what to write (a
+// [policy.CheckError]). It does not start either if [Authorizer.ServerOptions], or both
+// interceptors, were never asked for. Register all services before: gRPC allows no
+// registration afterwards, so the check is complete.
 func (a *Authorizer) Serve(srv *grpc.Server, lis net.Listener) error {
 	if err := a.checkProtected(); err != nil {
 		return errors.Join(err, lis.Close())
@@ -44,7 +46,10 @@ func (a *Authorizer) checkProtected() error {
 
 // CheckServer returns nil if every method of every registered service has a sound
 // access rule, and otherwise one error with all that is missing or wrong
-// (a [policy.CheckError]). [Authorizer.Serve] calls it.
+// (a [policy.CheckError]). [Authorizer.Serve] calls it. A server that is started
+// otherwise, such as behind [grpc.Server.ServeHTTP], calls it before: the methods that it
+// sees are those that [RefuseBeforeDecoding], [CutIdleStreams] and [OwnScopesOnly] take
+// for the server's.
 func (a *Authorizer) CheckServer(srv interface {
 	GetServiceInfo() map[string]grpc.ServiceInfo
 },

@@ -20,14 +20,17 @@ import (
 // callers, revocation, a function of its own, and that a token was made for it.
 
 // RevokedFunc says whether a verified caller's token is revoked. It is asked for every
-// call, cached tokens included, so it must be fast. An error refuses the call, and so
-// does a panic, which is logged: open streams are asked about where nobody else could
-// catch it.
+// call, cached tokens included, so it must be fast, and by many goroutines at once. ctx
+// is the call's and carries the caller; for an open stream it ends after 5 s. An error
+// refuses the call, and so does a panic, which is logged: open streams are asked about
+// where nobody else could catch it.
 type RevokedFunc func(ctx context.Context, p *Principal) (bool, error)
 
-// CheckCallFunc is a check of the server's own, after scopes. req is the message of a
-// unary call and nil for a stream. An error refuses the call: one made by [NewError] as
-// it says, any other with CALL_REFUSED. [ReportOnly] takes either for a matter of
+// CheckCallFunc is a check of the server's own, after scopes and [CheckRevoked]. ctx is
+// the call's and carries the caller. req is the message of a unary call and nil for a
+// stream. It is called by many goroutines at once. An error refuses the call: one made by
+// [NewError] as it says, any other with PERMISSION_DENIED, CALL_REFUSED. Neither its text
+// nor its status reaches the caller. [ReportOnly] takes either for a matter of
 // authorization. A panic is not caught; the handler does not run.
 type CheckCallFunc func(ctx context.Context, fullMethod string, p *Principal, req any) error
 

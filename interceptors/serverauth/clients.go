@@ -13,14 +13,16 @@ import (
 
 // ClientSet says which app clients of an issuer may come. M2M tokens of Cognito
 // have no audience, so this is what binds a token to a server. The zero value is
-// no decision: constructors refuse it.
+// no decision: constructors refuse it. What is wrong with a set, such as an empty id, is
+// their error too. It is immutable, and safe for concurrent use.
 type ClientSet struct {
 	any   bool
 	names map[string]string // id -> name, which may be ""
 	err   error
 }
 
-// Clients allows the app clients with these ids.
+// Clients allows the app clients with these ids, which are compared byte by byte with the
+// client_id claim. At least one is needed, and none twice.
 func Clients(ids ...string) ClientSet {
 	s := ClientSet{names: make(map[string]string, len(ids))}
 	if len(ids) == 0 {
@@ -33,7 +35,8 @@ func Clients(ids ...string) ClientSet {
 }
 
 // NamedClients allows the app clients of the map, which goes from a name of your
-// choice to the id. The names show in logs instead of ids.
+// choice to the id. The names show beside the ids in logs, in [Decision.ClientName] and in
+// [Principal.ClientName]. The map is copied.
 func NamedClients(ids map[string]string) ClientSet {
 	s := ClientSet{names: make(map[string]string, len(ids))}
 	if len(ids) == 0 {

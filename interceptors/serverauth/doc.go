@@ -9,7 +9,7 @@
 //	auth, err := serverauth.ForUserPool(ctx, userPoolID, serverauth.Clients(billingClientID))
 //	srv := grpc.NewServer(append(auth.ServerOptions(), grpc.Creds(tls))...)
 //	filesv1.RegisterFileReadServiceServer(srv, files{})
-//	return auth.Serve(srv, lis)
+//	return auth.Serve(srv, lis) // and auth.Close() at the end
 //
 // # A call's way
 //
@@ -24,7 +24,8 @@
 // A method without a rule stops [Authorizer.Serve]; if the server is started
 // otherwise, calls to it are refused. No issuer, no decision about app clients,
 // or a key server that does not answer at start is an error of the constructor.
-// A handler never runs for a refused call.
+// A handler never runs for a refused call. [ReportOnly], while it is given, lets calls
+// pass that would be refused.
 //
 // # What the caller sees
 //

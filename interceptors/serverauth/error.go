@@ -19,42 +19,82 @@ import (
 // server's own logs and metrics; the peer sees a coarser one, see [Error].
 type Reason = reason.Reason
 
-// The reasons of refusals.
+// The reasons of refusals with UNAUTHENTICATED: another token may help.
 const (
-	ReasonTokenMissing            = reason.TokenMissing
-	ReasonSchemeUnsupported       = reason.SchemeUnsupported
+	// ReasonTokenMissing: the call has no authorization metadata.
+	ReasonTokenMissing = reason.TokenMissing
+	// ReasonSchemeUnsupported: the authorization value has another scheme than Bearer.
+	ReasonSchemeUnsupported = reason.SchemeUnsupported
+	// ReasonAuthorizationDuplicated: there is more than one authorization value.
 	ReasonAuthorizationDuplicated = reason.AuthorizationDuplicated
-	ReasonTokenTooLarge           = reason.TokenTooLarge
-	ReasonTokenMalformed          = reason.TokenMalformed
-	ReasonTokenInvalid            = reason.TokenInvalid
-	ReasonAlgNotAllowed           = reason.AlgNotAllowed
-	ReasonKIDInvalid              = reason.KIDInvalid
-	ReasonKeyNotFound             = reason.KeyNotFound
-	ReasonHeaderNotAllowed        = reason.HeaderNotAllowed
-	ReasonCritUnsupported         = reason.CritUnsupported
-	ReasonSignatureInvalid        = reason.SignatureInvalid
-	ReasonClaimInvalid            = reason.ClaimInvalid
-	ReasonTokenExpired            = reason.TokenExpired
-	ReasonTokenNotYetValid        = reason.TokenNotYetValid
-	ReasonIssuerMismatch          = reason.IssuerMismatch
-	ReasonTokenUseMismatch        = reason.TokenUseMismatch
-	ReasonTokenBound              = reason.TokenBound
-	ReasonTokenRevoked            = reason.TokenRevoked
-	ReasonClientNotAllowed        = reason.ClientNotAllowed
-	ReasonInsufficientScope       = reason.InsufficientScope
-	ReasonMethodNotAnnotated      = reason.MethodNotAnnotated
-	ReasonMethodNotAllowed        = reason.MethodNotAllowed
-	ReasonKeysUnavailable         = reason.KeysUnavailable
-	ReasonTransportInsecure       = reason.TransportInsecure
-	ReasonRevocationUnavailable   = reason.RevocationUnavailable
-	ReasonForeignScope            = reason.ForeignScope
-	ReasonCallRefused             = reason.CallRefused
+	// ReasonTokenTooLarge: the token is longer than the server's limit.
+	ReasonTokenTooLarge = reason.TokenTooLarge
+	// ReasonTokenMalformed: the value is not one compact JWS in its one spelling.
+	ReasonTokenMalformed = reason.TokenMalformed
+	// ReasonTokenInvalid stands on the wire for every reason between the token's syntax
+	// and its proven signature: a stranger learns nothing from it.
+	ReasonTokenInvalid = reason.TokenInvalid
+	// ReasonAlgNotAllowed: the header's alg is not RS256.
+	ReasonAlgNotAllowed = reason.AlgNotAllowed
+	// ReasonKIDInvalid: the header's kid is missing, not a string, empty or too long.
+	ReasonKIDInvalid = reason.KIDInvalid
+	// ReasonKeyNotFound: the issuer has no key of that kid.
+	ReasonKeyNotFound = reason.KeyNotFound
+	// ReasonHeaderNotAllowed: the header has a member that no token of ours has.
+	ReasonHeaderNotAllowed = reason.HeaderNotAllowed
+	// ReasonCritUnsupported: the header has crit.
+	ReasonCritUnsupported = reason.CritUnsupported
+	// ReasonSignatureInvalid: the signature does not fit the key.
+	ReasonSignatureInvalid = reason.SignatureInvalid
+	// ReasonClaimInvalid: a claim is missing, of the wrong type or out of range.
+	ReasonClaimInvalid = reason.ClaimInvalid
+	// ReasonTokenExpired: the time is on or after exp.
+	ReasonTokenExpired = reason.TokenExpired
+	// ReasonTokenNotYetValid: nbf or iat lies in the future.
+	ReasonTokenNotYetValid = reason.TokenNotYetValid
+	// ReasonIssuerMismatch: iss is not an issuer that the server accepts.
+	ReasonIssuerMismatch = reason.IssuerMismatch
+	// ReasonTokenUseMismatch: token_use is not access.
+	ReasonTokenUseMismatch = reason.TokenUseMismatch
+	// ReasonTokenBound: the token is bound to a sender's key, which is not checked here.
+	ReasonTokenBound = reason.TokenBound
+	// ReasonTokenRevoked: the token or its client is on the server's list of revoked ones.
+	ReasonTokenRevoked = reason.TokenRevoked
+)
+
+// The reasons of refusals with PERMISSION_DENIED: another token will not help, unless it
+// has other scopes.
+const (
+	// ReasonClientNotAllowed: the app client is not one that the server accepts.
+	ReasonClientNotAllowed = reason.ClientNotAllowed
+	// ReasonInsufficientScope: the token lacks a scope that the method needs.
+	ReasonInsufficientScope = reason.InsufficientScope
+	// ReasonMethodNotAnnotated: a registered method has no access rule.
+	ReasonMethodNotAnnotated = reason.MethodNotAnnotated
+	// ReasonMethodNotAllowed: the method is in no registered service.
+	ReasonMethodNotAllowed = reason.MethodNotAllowed
+	// ReasonTransportInsecure: the call came in plaintext from another machine.
+	ReasonTransportInsecure = reason.TransportInsecure
+	// ReasonForeignScope: the token carries scopes of another server, which takes only tokens
+	// made for it.
+	ReasonForeignScope = reason.ForeignScope
+	// ReasonCallRefused: a check of the server's own, beyond scopes, refused the call.
+	ReasonCallRefused = reason.CallRefused
+)
+
+// The reasons of refusals with UNAVAILABLE: the fault is on the server's side.
+const (
+	// ReasonKeysUnavailable: the server has no usable keys of the issuer at the moment.
+	ReasonKeysUnavailable = reason.KeysUnavailable
+	// ReasonRevocationUnavailable: the server cannot find out whether the token is revoked.
+	ReasonRevocationUnavailable = reason.RevocationUnavailable
 )
 
 // Error is a refusal. As a gRPC status it carries a code, a fixed text and an
 // ErrorInfo whose reason is coarse until the token's signature is proven, so that
 // a stranger learns nothing by trying. [Error.Reason] and [Error.Unwrap] tell the
-// server's own code the whole story; neither holds a token.
+// server's own code the whole story; neither holds a token. It is immutable, and safe for
+// concurrent use.
 type Error struct {
 	reason Reason
 	code   codes.Code
@@ -74,10 +114,10 @@ type Error struct {
 // signature was not checked have "(unverified)" in their key.
 type detail struct{ key, value string }
 
-// NewError returns the refusal that a [TokenVerifier] of the user's own reports.
-// The code follows from the reason; one that is not a constant of this package is
-// TOKEN_INVALID. The cause stays on the server, where it is logged: it must not hold
-// the token.
+// NewError returns the refusal that a [TokenVerifier] or a [CheckCallFunc] of the user's
+// own reports. The code follows from the reason, as it stands beside the constants; one
+// that is not a constant of this package is TOKEN_INVALID. The cause, which may be nil,
+// stays on the server, where it is logged: it must not hold the token.
 func NewError(r Reason, cause error) *Error {
 	if !known[r] {
 		r = ReasonTokenInvalid
@@ -120,8 +160,9 @@ func (e *Error) Reason() Reason { return e.reason }
 // Unwrap returns the cause, which never leaves the process, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Error returns the fixed text that the peer gets too: an interceptor that wraps
-// this error cannot leak more by it.
+// Error returns the text that the peer gets too: an interceptor that wraps this error
+// cannot leak more by it. It is a fixed one, but for INSUFFICIENT_SCOPE, which names the
+// method, the scopes that would do and those that the token has.
 func (e *Error) Error() string {
 	if e.lacksScope() {
 		return e.method + " needs " + alternatives(e.required, " and ", " or ") + "; the token has " + scopesText(e.granted)
@@ -129,7 +170,8 @@ func (e *Error) Error() string {
 	return texts[e.wireReason()]
 }
 
-// GRPCStatus returns what goes over the wire.
+// GRPCStatus returns what goes over the wire: the code, the text and one
+// google.rpc.ErrorInfo with the coarse reason.
 func (e *Error) GRPCStatus() *status.Status {
 	info := &errdetails.ErrorInfo{Reason: string(e.wireReason()), Domain: reason.Domain, Metadata: map[string]string{}}
 	if e.method != "" {

@@ -18,12 +18,15 @@ import (
 type Issuer struct {
 	// URL is the exact value of the iss claim. Required; https, or http on loopback.
 	URL string
-	// JWKSURL is where the issuer's keys are. Default: URL + "/.well-known/jwks.json".
+	// JWKSURL is where the issuer's keys are; https, or http on loopback. Default:
+	// URL + "/.well-known/jwks.json".
 	JWKSURL string
-	// Clients says which app clients may come. Required: see [ClientSet].
+	// Clients says which app clients may come. Required: see [ClientSet]. It can be changed
+	// later with [Verifier.SetClients].
 	Clients ClientSet
 	// ResourceServers, if not empty, are the identifiers of the resource servers whose
-	// scopes this issuer's tokens can grant; other scopes in them count for nothing.
+	// scopes this issuer's tokens can grant; other scopes in them count for nothing. Empty:
+	// all scopes count.
 	// Set it for each of several issuers: the admins of one user pool could otherwise
 	// make scopes of the same name as those of another.
 	ResourceServers []string
@@ -36,7 +39,7 @@ type Issuer struct {
 	// that can, and no longer used after 24 hours without one.
 	StaticJWKS []byte
 	// Offline uses StaticJWKS alone, for ever: nothing is fetched, and a key that is not
-	// in it is unknown. A rotation then needs a restart.
+	// in it is unknown. A rotation then needs a restart. Without StaticJWKS it is an error.
 	Offline bool
 
 	err error // of UserPool and UserPoolUpdated
@@ -50,12 +53,13 @@ const maxUserPoolIDBytes = 55
 
 // UserPool returns the issuer of a user pool in its original form,
 // https://cognito-idp.<region>.amazonaws.com/<id>, which new pools have by default.
-// Clients is still to be set.
+// Clients is still to be set. An id that is none is an error of [NewVerifier].
 func UserPool(id string) Issuer { return userPool("cognito-idp", id) }
 
 // UserPoolUpdated returns the issuer of a user pool whose IssuerConfiguration type is
-// UPDATED: https://issuer-cognito-idp.<region>.amazonaws.com/<id>. Clients is still
-// to be set.
+// UPDATED: https://issuer-cognito-idp.<region>.amazonaws.com/<id> (API reference,
+// IssuerConfigurationType). Clients is still to be set, and an id that is none is an error
+// of [NewVerifier].
 func UserPoolUpdated(id string) Issuer { return userPool("issuer-cognito-idp", id) }
 
 func userPool(host, id string) Issuer {

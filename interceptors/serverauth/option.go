@@ -31,7 +31,7 @@ type Option interface {
 }
 
 // VerifierOption changes what [NewVerifier] makes. [ForUserPool] takes it too,
-// since it makes a verifier; [New] refuses it, since it is given one.
+// since it makes a verifier; [New], which is given one, refuses all but [WithLogger].
 type VerifierOption interface {
 	Option
 	applyVerifier(cfg *verifierConfig)
@@ -135,17 +135,6 @@ func (f verifierOptionFunc) apply(cfg *config) {
 
 func (f verifierOptionFunc) applyVerifier(cfg *verifierConfig) { f(cfg) }
 
-// loggerOption serves both sides: the authorizer logs refusals, the verifier what
-// happens to the keys.
-type loggerOption struct{ logger *slog.Logger }
-
-func (o loggerOption) apply(cfg *config) {
-	cfg.logger = o.logger
-	cfg.verifier = append(cfg.verifier, o)
-}
-
-func (o loggerOption) applyVerifier(cfg *verifierConfig) { cfg.logger = o.logger }
-
 // PublicHealth opens Check and Watch of grpc.health.v1.Health, and nothing else, to
 // callers without a token: load balancers and kubelets have none. List needs any
 // valid token, since it names the server's services.
@@ -168,25 +157,10 @@ func WithPolicy(p *policy.Policy) Option {
 	})
 }
 
-// WithLogger sets where refusals and changes of keys are logged. Default:
-// [slog.Default]; nil: nowhere. Each reason is logged once a second on average, after
-// ten lines at once; a line says how many were left out. No token is ever logged.
-//
-// A call that the interceptors refuse waits until its line is written. Nothing else waits
-// for the log: refusals on the header frame, the watch over open streams, the fetching of
-// keys and the reading of the access file go on while it hangs. At most 64 lines of each
-// wait meanwhile, and more are left out. The handler's Enabled must return at once.
-func WithLogger(l *slog.Logger) VerifierOption {
-	if l == nil {
-		l = slog.New(slog.DiscardHandler)
-	}
-	return loggerOption{logger: l}
-}
-
 // AllowInsecureTransport lets calls with tokens come in plaintext from other
 // machines. Use it only where something else ends TLS before this server, such as
 // a sidecar in the same pod, and say so in reason. Without it such calls end with
-// TRANSPORT_INSECURE; loopback, Unix sockets and in-memory connections are always
+// PERMISSION_DENIED, TRANSPORT_INSECURE; loopback, Unix sockets and in-memory connections are always
 // allowed (a Unix socket behind ServeHTTP does not show as one). Handshakes that do not
 // tell gRPC their security level count as plaintext.
 func AllowInsecureTransport(reason string) Option {
@@ -201,7 +175,8 @@ func AllowInsecureTransport(reason string) Option {
 // MetadataKey reads the token from another metadata key than "authorization", for
 // services whose authorization metadata carries a user's token: nothing in that counts
 // then. The value stays "Bearer TOKEN", in one value. It is the counterpart of the
-// client's option of the same name.
+// client's option of the same name. A name has a-z, 0-9, '-', '_' and '.' only, and is
+// none that gRPC or the transport use.
 func MetadataKey(name string) Option {
 	return optionFunc(func(cfg *config) {
 		if err := checkMetadataKey(name); err != nil {
@@ -232,14 +207,14 @@ func checkMetadataKey(name string) error {
 }
 
 // OwnScopesOnly refuses tokens that carry scopes of resource servers that are not this
-// server's, with FOREIGN_SCOPE: M2M tokens of Cognito have no audience, and a token that
+// server's, with PERMISSION_DENIED, FOREIGN_SCOPE: M2M tokens of Cognito have no audience, and a token that
 // opens several servers can be used by each of them at the others. Clients that ask for
 // the scopes they need, as clientauth.ForMethods does, are not affected. Together with
 // [ReportOnly] it only reports.
 //
 // The server's own resource servers are those that the rules of its registered services
-// name, learnt by [Authorizer.Serve] or [Authorizer.CheckServer]; or those that are
-// given here.
+// name, learnt by the first [Authorizer.Serve] or [Authorizer.CheckServer]; or those that
+// are given here. While they are not known, every token is refused.
 func OwnScopesOnly(resourceServers ...string) Option {
 	return optionFunc(func(cfg *config) {
 		if cfg.ownScopes != nil {
@@ -260,7 +235,8 @@ func OwnScopesOnly(resourceServers ...string) Option {
 	})
 }
 
-// WithReporter adds a [Reporter], which is told each decision.
+// WithReporter adds a [Reporter], which is told each decision. Several are told one after
+// the other, in the order in which they were given.
 func WithReporter(r Reporter) Option {
 	return optionFunc(func(cfg *config) {
 		if r == nil {
@@ -302,7 +278,9 @@ func CheckRevoked(f RevokedFunc) Option {
 // A call that begins 2 seconds after a change is decided by the new list, remembered
 // tokens included, and a stream that the new list denies delivers no message 3 seconds
 // after it. A file that cannot be used is an error at start; later the last good list
-// stays. Close the [Authorizer] at the end.
+// stays, and [Stats] says why. A principal that a [TokenVerifier] of the user's own made
+// is refused with REVOCATION_UNAVAILABLE if it has no issuer, since the list could not
+// name it. Close the [Authorizer] at the end.
 func AccessFile(path string) Option {
 	return optionFunc(func(cfg *config) {
 		if path == "" || cfg.accessFile != "" {
@@ -354,9 +332,11 @@ func CutIdleStreams() Option {
 
 // RecheckStreams looks at each open stream this often: whether the key of its token is
 // still published, its client still allowed, and its token not revoked. A stream that
-// fails ends as if its token's time were over. Each look takes about a microsecond and
-// what the function of [CheckRevoked] takes, which has 5 s. Default: no look but for
-// the token's time; with [AccessFile] every second. At least 100 ms.
+// fails ends as if its token's time were over. Each look takes about a microsecond. The
+// function of [CheckRevoked] is asked beside it, once at a time, and has 5 s: then the
+// stream ends with REVOCATION_UNAVAILABLE. Default: no look but for the token's time;
+// with [AccessFile] every second, and the file is asked every second whatever is set
+// here. At least 100 ms.
 func RecheckStreams(every time.Duration) Option {
 	return optionFunc(func(cfg *config) {
 		if every < minRecheck {

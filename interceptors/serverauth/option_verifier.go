@@ -5,12 +5,41 @@ package serverauth
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 )
 
-// MaxTokenBytes sets the longest token that is looked at. Default: 8192; at most
-// 30720, which fits into the headers that [Authorizer.ServerOptions] lets a call have.
+// WithLogger sets where refusals, changes of keys and faults of the access file are
+// logged; it is the one option that [NewVerifier] and [New] both take. Default:
+// [slog.Default]; nil: nowhere. Each reason is logged once a second on average, after
+// ten lines at once; a line says how many were left out. No token is ever logged.
+//
+// A call that the interceptors refuse waits until its line is written. Nothing else waits
+// for the log: refusals on the header frame, the watch over open streams, the fetching of
+// keys and the reading of the access file go on while it hangs. At most 64 lines of each
+// wait meanwhile, and more are left out. The handler's Enabled must return at once.
+func WithLogger(l *slog.Logger) VerifierOption {
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
+	}
+	return loggerOption{logger: l}
+}
+
+// loggerOption serves both sides: the authorizer logs refusals, the verifier what
+// happens to the keys.
+type loggerOption struct{ logger *slog.Logger }
+
+func (o loggerOption) apply(cfg *config) {
+	cfg.logger = o.logger
+	cfg.verifier = append(cfg.verifier, o)
+}
+
+func (o loggerOption) applyVerifier(cfg *verifierConfig) { cfg.logger = o.logger }
+
+// MaxTokenBytes sets the longest token that is looked at, in bytes; a longer one ends
+// TOKEN_TOO_LARGE. Default: 8192; at most 30720, which fits into the headers that
+// [Authorizer.ServerOptions] lets a call have.
 func MaxTokenBytes(n int) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) {
 		if n < 1 || n > maxTokenBytesLimit {
@@ -22,8 +51,9 @@ func MaxTokenBytes(n int) VerifierOption {
 }
 
 // MaxTokenAge refuses tokens that were issued longer ago, whatever their exp says:
-// cached ones and those of open streams too. The clock skew is allowed for. Default:
-// no bound but exp; Cognito lets a token live for 24 hours at most.
+// cached ones and those of open streams too. They end TOKEN_EXPIRED. The age counts from
+// the iat claim, and the clock skew is allowed for. Default: no bound but exp; Cognito
+// lets a token live for 24 hours at most (CreateUserPoolClient, AccessTokenValidity).
 func MaxTokenAge(d time.Duration) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) {
 		if d <= 0 {
@@ -35,8 +65,10 @@ func MaxTokenAge(d time.Duration) VerifierOption {
 }
 
 // ClockSkew sets by how much this machine's clock and the issuer's may differ when
-// times are checked. Default: 30 s; at most 5 min (RFC 7519 section 4.1.4 speaks of
-// a few minutes).
+// times are checked, which is how much longer and earlier than it says a token is taken.
+// Default: 30 s; 0 to 5 min (RFC 7519 section 4.1.4 speaks of a few minutes). The time by
+// which remembered tokens are checked can be 0.1 s old, so they are taken that much longer
+// still.
 func ClockSkew(d time.Duration) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) {
 		if d < 0 || d > maxClockSkew {
@@ -75,8 +107,8 @@ func WithoutCache() VerifierOption {
 }
 
 // LazyStart lets [NewVerifier] and [ForUserPool] return before the keys are fetched.
-// Until they are, calls that need a token end UNAVAILABLE and [Verifier.Ready] is
-// false. Without it, keys that cannot be fetched are an error at start.
+// Until they are, calls that need a token end UNAVAILABLE, with KEYS_UNAVAILABLE, and
+// [Verifier.Ready] is false. Without it, keys that cannot be fetched are an error at start.
 func LazyStart() VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.lazy = true })
 }

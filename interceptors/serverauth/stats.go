@@ -11,27 +11,32 @@ import (
 
 // VerifierStats says how a [Verifier] is doing.
 type VerifierStats struct {
-	Cache   CacheStats
+	Cache   CacheStats    // zero with WithoutCache
 	Issuers []IssuerStats // sorted by URL
 }
 
 // IssuerStats says how the keys of an issuer are. Counters count since [NewVerifier].
+//
+// State is EMPTY while there were no keys; FRESH if the last fetch succeeded; STALE if it
+// failed and the keys from before are used; DEAD if the last success was 24 hours ago, and
+// no token passes; STATIC with Issuer.Offline; CLOSED after [Verifier.Close].
 type IssuerStats struct {
 	URL         string
-	Ready       bool          // known keys are used
-	State       string        // EMPTY, FRESH, STALE, DEAD or CLOSED: the last fetch succeeded, failed, too long ago ...
+	Ready       bool          // there are keys, and they are used
+	State       string        // see below
 	Static      bool          // the keys are those of Issuer.StaticJWKS
 	KeyIDs      []string      // sorted
-	KeyAge      time.Duration // since the last success
+	KeyAge      time.Duration // since the last success, or since NewVerifier if there was none
 	Fetches     uint64        // requests sent
 	KIDFetches  uint64        // of them, caused by an unknown key id
-	Failures    uint64
-	Rejected    uint64 // failures by a document that was not acceptable
-	IgnoredKeys int    // entries of the present document that are of no use
-	LastError   error  // the last failure, nil if a success followed
+	Failures    uint64        // of them, those that failed
+	Rejected    uint64        // failures by a document that was not acceptable
+	IgnoredKeys int           // entries of the present document that are of no use
+	LastError   error         // the last failure, nil if a success followed
 }
 
-// Stats returns the present figures.
+// Stats returns the present figures. It is for a few calls a second, not for each call of
+// a server.
 func (v *Verifier) Stats() VerifierStats {
 	stats := VerifierStats{Cache: v.cache.stats()}
 	for _, url := range slices.Sorted(maps.Keys(v.issuers)) {
@@ -67,12 +72,12 @@ type ReportOnlyStats struct {
 
 // AccessFileStats are about [AccessFile].
 type AccessFileStats struct {
-	Entries   int
-	Age       time.Duration // since the list in effect was read
+	Entries   int           // deny and allow entries of the list in effect
+	Age       time.Duration // since the list in effect was read, which was when the file changed last
 	LastError error         // why the file cannot be used now, nil if it can
 }
 
-// Stats returns the present figures.
+// Stats returns the present figures, as [Verifier.Stats] does.
 func (a *Authorizer) Stats() Stats {
 	var stats Stats
 	if a.own != nil {

@@ -15,9 +15,15 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/internal/jwks"
 )
 
-// TokenVerifier turns a token into its verified [Principal]. An implementation of
-// the user's own returns errors made by [NewError]; any other error ends the call
-// with TOKEN_INVALID. It must be safe for concurrent use.
+// TokenVerifier turns a token into its verified [Principal]. token is what stands behind
+// "Bearer ": up to 8192 characters of RFC 6750 section 2.1, and not yet checked in any
+// other way. ctx is the call's.
+//
+// An implementation of the user's own is asked for each call, since only [Verifier]
+// remembers tokens. It returns errors made by [NewError]; any other error ends the call
+// with TOKEN_INVALID, and only its type is logged, since its text could quote the token.
+// A principal that is nil or has no client id ends it so, too. It must be safe for
+// concurrent use. A panic is not caught.
 type TokenVerifier interface {
 	Verify(ctx context.Context, token string) (*Principal, error)
 }
@@ -49,7 +55,7 @@ type trustedIssuer struct {
 const startTimeout = 10 * time.Second
 
 // NewVerifier fetches the keys of all issuers and returns a verifier for their
-// tokens. ctx bounds that first fetch, to 10 s at most, and nothing later. It is an
+// tokens, which takes them by the exact iss claim. ctx bounds that first fetch, to 10 s at most, and nothing later. It is an
 // error if there is no issuer, if one has no decision about app clients, or if the
 // keys of one cannot be fetched in time; the last is none with [LazyStart] or with
 // Issuer.StaticJWKS.
@@ -148,7 +154,9 @@ func (v *Verifier) Ready() bool {
 
 // SetClients changes which app clients of an issuer may come, at once: tokens that are
 // remembered are checked against the new set with their next call, those of open
-// streams with [RecheckStreams]. The issuer is named by its URL, exactly.
+// streams with [RecheckStreams]. The issuer is named by its URL, exactly. If there is no
+// such issuer, or something is wrong with the set, it returns an error and changes
+// nothing.
 func (v *Verifier) SetClients(issuerURL string, clients ClientSet) error {
 	issuer, ok := v.issuers[issuerURL]
 	if !ok {
