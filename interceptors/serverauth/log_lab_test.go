@@ -69,7 +69,7 @@ func (linesHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements slog.Handler.
 func (l linesHandler) Handle(_ context.Context, r slog.Record) error {
-	line := []string{r.Time.Format(time.TimeOnly), r.Message}
+	line := []string{r.Time.Format(time.RFC3339), r.Message}
 	for _, a := range l.attrs {
 		line = append(line, a.String())
 	}

@@ -71,8 +71,8 @@ func TestALogThatNeverReturnsIsBounded(t *testing.T) {
 			if n := strings.Count(log.String(), "\n"); n != bound {
 				t.Errorf("%d lines of %s had waited, want %d", n, name, bound)
 			}
-			if first, _, _ := strings.Cut(log.String(), " "); first != begin.Format(time.TimeOnly) {
-				t.Errorf("the first line of %s has the time %s, want that of the refusal, %s", name, first, begin.Format(time.TimeOnly))
+			if first, _, _ := strings.Cut(log.String(), " "); first != begin.Format(time.RFC3339) {
+				t.Errorf("the first line of %s has the time %s, want that of the refusal, %s", name, first, begin.Format(time.RFC3339))
 			}
 		}
 		for range 2 {
@@ -135,9 +135,8 @@ func TestALogThatPanicsBesideCalls(t *testing.T) {
 
 // hangingReporter does not return from the decisions of streams while it hangs.
 type hangingReporter struct {
-	may    chan struct{}
-	waits  atomic.Int64
-	passed atomic.Int64
+	may   chan struct{}
+	waits atomic.Int64
 }
 
 // Report implements serverauth.Reporter.
@@ -147,7 +146,6 @@ func (h *hangingReporter) Report(_ context.Context, d serverauth.Decision) {
 	}
 	h.waits.Add(1)
 	<-h.may
-	h.passed.Add(1)
 }
 
 // A log or a Reporter that hangs while it is told that a stream's end is only reported
@@ -169,27 +167,38 @@ func TestAStreamIsWatchedWhileItsReportHangs(t *testing.T) {
 					options = append(options, serverauth.WithReporter(reporter))
 				}
 				l := newLab(t, setup{memory: true, options: options})
-				c := l.dial(t)
-				defer c.close()
-				c.open(t, chat, bearer(l.echoToken()))
+				streams := make([]*rawCall, 3)
+				for i := range streams {
+					streams[i] = l.dial(t)
+					defer streams[i].close()
+					streams[i].open(t, chat, bearer(l.echoToken()))
+				}
+				hanging := int64(len(streams)) // a Reporter is called for each
 				if what == "log" {
 					log.hang()
+					hanging = 1 // the lines wait for the first
 				}
 				time.Sleep(2 * time.Hour) // beyond the token's end
-				if n := log.inside.Load() + reporter.waits.Load(); n != 1 {
-					t.Fatalf("%d reports hang, want 1", n)
+				if n := log.inside.Load() + reporter.waits.Load(); n != hanging {
+					t.Fatalf("%d goroutines hang, want %d", n, hanging)
 				}
-				c.send(t, nil)
-				if !c.recv(t) {
-					t.Fatalf("the stream ended: %+v", c.finish(t))
+				for _, c := range streams {
+					c.send(t, nil)
+					if !c.recv(t) {
+						t.Fatalf("the stream ended: %+v", c.finish(t))
+					}
 				}
 				replaceFile(t, path, `{"deny": [{"clients": ["`+clientID+`"]}]}`)
 				time.Sleep(3 * time.Second)
-				c.send(t, nil)
+				for _, c := range streams {
+					c.send(t, nil)
+				}
 				synctest.Wait()
 				free()
-				if got := c.lastWord(t); got.code != u || got.reason != serverauth.ReasonTokenRevoked {
-					t.Errorf("got %v %s, want UNAUTHENTICATED TOKEN_REVOKED", got.code, got.reason)
+				for _, c := range streams {
+					if got := c.lastWord(t); got.code != u || got.reason != serverauth.ReasonTokenRevoked {
+						t.Errorf("got %v %s, want UNAUTHENTICATED TOKEN_REVOKED", got.code, got.reason)
+					}
 				}
 			})
 		})
