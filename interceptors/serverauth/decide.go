@@ -21,9 +21,9 @@ import (
 // call, so it is small.
 type callContext struct {
 	context.Context //nolint:containedctx // it is one
+	*target
 
 	who *verified // nil if nobody was verified: the method is public, or only reported on
-	*target
 }
 
 // target is a method of an authorizer's server. Where a token was permitted to call it,
@@ -120,7 +120,7 @@ func (a *Authorizer) permittedBefore(ctx context.Context, told string) *callCont
 	if called == nil || !a.allowInsecure && !transportIsSafe(ctx) {
 		return nil
 	}
-	return &callContext{ctx, who, called}
+	return &callContext{ctx, called, who}
 }
 
 // rememberedWith returns the caller of a token that is remembered and still good, with

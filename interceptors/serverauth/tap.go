@@ -86,7 +86,7 @@ func (a *Authorizer) noticed(ctx context.Context, method string) *tappedCall {
 func (a *Authorizer) decideEarly(ctx context.Context, info *tap.Info) (context.Context, *Error) {
 	who, called := a.rememberedWith(info.Header[a.metadataKey], info.FullMethodName)
 	if called != nil && (a.allowInsecure || transportIsSafe(ctx)) && a.barred(who, called.method) == nil {
-		return &tappedCall{callContext: callContext{ctx, who, called}, decided: true, cached: true}, nil
+		return &tappedCall{callContext: callContext{ctx, called, who}, decided: true, cached: true}, nil
 	}
 	rule, _ := a.policy.Rule(info.FullMethodName) // of an unknown method it is KindNone
 	if rule.Kind() == policy.KindPublic {
