@@ -76,17 +76,17 @@ func openCall(ctx context.Context, client echov1.EchoServiceClient, method strin
 
 // bearing returns the context of a call like that of base with another token, whose bytes
 // are a copy, as those of another connection's header are.
-func bearing(b *testing.B, base context.Context, token string) context.Context {
+func bearing(base context.Context, b *testing.B, token string) context.Context {
 	b.Helper()
 	md, _ := metadata.FromIncomingContext(base)
 	md.Set("authorization", "Bearer "+strings.Clone(token))
-	return layered(b, base, md)
+	return layered(base, b, md)
 }
 
 // layered returns the context of a call like that of base with other metadata. It is
 // built as gRPC 1.85 builds it (in serveStreams, operateHeaders, handleStream and
 // processRPC), since each layer is a step of every look-up.
-func layered(b *testing.B, base context.Context, md metadata.MD) context.Context {
+func layered(base context.Context, b *testing.B, md metadata.MD) context.Context {
 	b.Helper()
 	from, _ := grpcpeer.FromContext(base)
 	ctx := context.WithValue(context.Background(), layer("connection"), 0)
@@ -147,10 +147,10 @@ func BenchmarkCachedCall(b *testing.B) {
 		b.Run(row.name, func(b *testing.B) {
 			tokens := l.mint(b, row.known)
 			base := hold(b, echov1.EchoService_Echo_FullMethodName, nil, tokens[0])[0]
-			first := bearingEach(b, base, tokens) // what the guards see first
+			first := bearingEach(base, b, tokens) // what the guards see first
 			contexts := first[:row.n]
 			if row.copied {
-				contexts = bearingEach(b, base, tokens[:row.n])
+				contexts = bearingEach(base, b, tokens[:row.n])
 			}
 			limit := through(b, l.guard(b, "limit", borneBy(first)...).unary, contexts)
 			for _, name := range slices.Concat([]string{"limit", "scopeauth"}, tapRows, peerRows) {
@@ -175,11 +175,11 @@ func BenchmarkCachedCall(b *testing.B) {
 }
 
 // bearingEach returns a context for each token.
-func bearingEach(b *testing.B, base context.Context, tokens []string) []context.Context {
+func bearingEach(base context.Context, b *testing.B, tokens []string) []context.Context {
 	b.Helper()
 	contexts := make([]context.Context, len(tokens))
 	for i, token := range tokens {
-		contexts[i] = bearing(b, base, token)
+		contexts[i] = bearing(base, b, token) //nolint:fatcontext // each is of its own
 	}
 	return contexts
 }

@@ -23,7 +23,7 @@ func bearingInTurn(base context.Context, b *testing.B, intercept grpc.UnaryServe
 	b.Helper()
 	md, _ := metadata.FromIncomingContext(base)
 	md.Set("authorization", headers[0])
-	ctx, value, i := layered(b, base, md), md["authorization"], 0
+	ctx, value, i := layered(base, b, md), md["authorization"], 0
 	return func(n int) {
 		for range n {
 			value[0] = headers[i]
