@@ -92,8 +92,9 @@ type share struct {
 const entryOverhead = 1024
 
 // sizeWith estimates what an entry takes: the token as received, the claims decoded,
-// and the two lists of scopes, of which a token can have thousands. They are often one
-// list; the estimate is a bound, so it may be too large and not too small.
+// and the two lists of scopes, 16 bytes a scope in each, of which a token can have
+// thousands. They are often one list; the estimate is a bound, so it may be too large and
+// not too small.
 func (p *Principal) sizeWith(token string) int64 {
 	scopes := cap(p.tokenScopes) + cap(p.scopes)
 	return 2*int64(len(token)) + 16*int64(scopes) + entryOverhead
@@ -324,7 +325,7 @@ func (h *shareHeap) Pop() any {
 }
 
 // CacheStats says how the cache of verified tokens is doing. Counters count since
-// [NewVerifier].
+// [NewVerifier]. All are zero with [WithoutCache].
 type CacheStats struct {
 	Misses  uint64 // calls whose token was not there
 	Stale   uint64 // calls whose token was there and no longer good: expired, key or client gone

@@ -10,9 +10,8 @@ import (
 
 // clock is the time by which remembered tokens are checked. To read the machine's clock
 // takes as long as all the rest of a look-up, so while calls come a timer reads it, ten
-// times a second: a remembered token is taken for up to that much longer than its time,
-// of which there are 30 s of clock skew by default. A call after a pause reads the clock
-// itself.
+// times a second. Where that could be too old to tell, see [verified.isGood], and after a
+// pause, a call reads the clock itself.
 type clock struct {
 	now   func() time.Time
 	exact bool // read now each time
@@ -23,6 +22,10 @@ type clock struct {
 
 // clockTick is how old a reading can be, but for what the timer is late.
 const clockTick = 100 * time.Millisecond
+
+// nearEnd is how long before a token's end the last reading does no more, in nanoseconds:
+// ten times as long as it can be old, for a timer that is late.
+const nearEnd = int64(10 * clockTick)
 
 func (c *clock) unixNano() int64 {
 	at := c.at.Load()

@@ -32,6 +32,9 @@ const initialWindow = 65_535
 // in a round trip: where uploads cross continents, give a larger
 // grpc.InitialWindowSize after these options.
 //
+// Options of grpc that come later override these. A second grpc.InTapHandle is a panic of
+// grpc.NewServer: give your own handles to [RefuseBeforeDecoding].
+//
 // A caller that exceeds the bound on headers loses its connection. Behind a proxy that
 // puts several callers on one connection, set the proxy's own limit lower.
 func (a *Authorizer) ServerOptions() []grpc.ServerOption {
@@ -66,7 +69,8 @@ func (a *Authorizer) UnaryServerInterceptor() grpc.UnaryServerInterceptor {
 // reflection among them. The token is checked when the stream opens, and the stream
 // ends with it: the next message after the token's time is over is not delivered, all
 // later ones neither, and the call ends with TOKEN_EXPIRED whatever the handler
-// returns. A stream on which nothing is sent any more lives on; see [CutIdleStreams].
+// returns. With [RecheckStreams] or [AccessFile] it ends for what they find, too. A stream
+// on which nothing is sent any more lives on; see [CutIdleStreams].
 func (a *Authorizer) StreamServerInterceptor() grpc.StreamServerInterceptor {
 	a.handedOut.stream.Store(true)
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -87,7 +91,8 @@ func (a *Authorizer) StreamServerInterceptor() grpc.StreamServerInterceptor {
 // interceptors. Note that a service can replace it there by implementing
 // ServiceAuthFuncOverride; the interceptors of this package cannot be replaced. It
 // knows neither a call's message nor a stream's end: streams do not end with their
-// token, and the function of [CheckCall] gets no message.
+// token, and the function of [CheckCall] gets no message. Decisions are reported as
+// StageCall, those about streams too.
 func (a *Authorizer) AuthFunc() auth.AuthFunc {
 	a.handedOut.unary.Store(true)
 	a.handedOut.stream.Store(true)

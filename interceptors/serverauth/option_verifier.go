@@ -66,9 +66,7 @@ func MaxTokenAge(d time.Duration) VerifierOption {
 
 // ClockSkew sets by how much this machine's clock and the issuer's may differ when
 // times are checked, which is how much longer and earlier than it says a token is taken.
-// Default: 30 s; 0 to 5 min (RFC 7519 section 4.1.4 speaks of a few minutes). The time by
-// which remembered tokens are checked can be 0.1 s old, so they are taken that much longer
-// still.
+// Default: 30 s; 0 to 5 min (RFC 7519 section 4.1.4 speaks of a few minutes).
 func ClockSkew(d time.Duration) VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) {
 		if d < 0 || d > maxClockSkew {

@@ -151,9 +151,10 @@ func (l *refusalLog) panicked(ctx context.Context, whose string, value any) {
 // LogDecisions returns a [Reporter] that logs decisions: what was allowed at
 // [slog.LevelDebug], the rest at [slog.LevelInfo]. Of one outcome and reason there is
 // a line a second on average, after ten at once, and a line says how many were left
-// out. A nil logger logs nothing. Decisions of [StageHeader] and [StageStream] never wait for the log: 64 lines of
-// them may, and more are left out and counted; those of [StageCall] are written before the
-// call goes on. Refusals are logged with more detail without it, see [WithLogger].
+// out. A nil logger logs nothing. Decisions of [StageHeader] and [StageStream] never wait
+// for the log: 64 lines of them may, and more are left out and counted; those of
+// [StageCall] are written before the call goes on. Refusals are logged with more detail
+// without it, see [WithLogger].
 func LogDecisions(l *slog.Logger) Reporter {
 	if l == nil {
 		l = slog.New(slog.DiscardHandler)

@@ -93,11 +93,11 @@ func (v *Verifier) remembered(token string) (*verified, *Error) {
 	return nil, refusal
 }
 
-// isGood is recheck by the clock. A token that begins in this moment is good, although
-// the last reading may be older than it.
+// isGood is recheck by the clock. Near the begin and the end of a token's time the last
+// reading may be too old to tell, so that there the machine's own clock decides.
 func (e *verified) isGood(c *clock) (refusal *Error, same bool) {
 	now := c.unixNano()
-	if now < e.validFrom {
+	if now < e.validFrom || now >= e.validUntil-nearEnd {
 		now = c.now().UnixNano()
 	}
 	return e.recheck(now)
