@@ -29,21 +29,25 @@ const (
 
 // attempt makes one request. It returns within attemptTimeout and callGrace, whatever
 // the secret function and the transport do.
-func (c *ClientCredentials) attempt(ctx context.Context, set *tokenSet, f *flight, secretOf SecretFunc) (response, *Error) {
+func (c *ClientCredentials) attempt(ctx context.Context, set *tokenSet, f *flight, use int) (response, *Error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	secret, err := supervise(ctx, c, f, work{what: "the secret function", reason: ReasonSecret, running: &set.secretCalls}, func() (Secret, *Error) { return readSecret(ctx, secretOf) })
+	known, err := supervise(ctx, c, f, work{what: "the secret function", reason: ReasonSecret, running: &set.secretCalls}, func() (knownSecret, *Error) { return c.secrets.read(ctx, use) })
+	f.used[use].used, f.used[use].generation = true, known.generation
 	if err != nil {
+		if known.generation == 0 {
+			f.used[use].generation = c.secrets.generation(use) // its function did not return
+		}
 		return response{}, err
 	}
-	return supervise(ctx, c, f, work{what: "the token request", reason: ReasonNetwork, running: &set.requests}, func() (response, *Error) { return c.exchange.fetch(ctx, secret, set.scopes) })
+	return supervise(ctx, c, f, work{what: "the token request", reason: ReasonNetwork, running: &set.requests}, func() (response, *Error) { return c.exchange.fetch(ctx, known.secret, set.scopes) })
 }
 
 // readSecret calls the user's function.
 func readSecret(ctx context.Context, secretOf SecretFunc) (Secret, *Error) {
 	secret, err := secretOf(ctx)
-	if err == nil && secret.reveal() == "" {
-		err = errEmptySecret
+	if err == nil {
+		err = secret.check()
 	}
 	if err != nil {
 		return Secret{}, &Error{

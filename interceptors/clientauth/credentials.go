@@ -31,8 +31,8 @@ import (
 // when it is no longer needed.
 type ClientCredentials struct {
 	exchange   exchange
-	secrets    []SecretFunc // one or two
-	preferNext atomic.Bool  // the second secret is the one that worked last
+	secrets    secrets
+	preferNext atomic.Bool // the second secret is the one that worked last
 	cfg        *config
 	clock      clock
 	closed     atomic.Bool
@@ -61,16 +61,16 @@ func NewClientCredentials(cfg Config, opts ...Option) (*ClientCredentials, error
 	if cfg.Secret == nil {
 		return nil, usageError("clientauth: Config.Secret is nil: use StaticSecret, SecretFromEnv, SecretFromFile or a function")
 	}
-	secrets := []SecretFunc{cfg.Secret}
+	functions := []SecretFunc{cfg.Secret}
 	if cfg.NextSecret != nil {
-		secrets = append(secrets, cfg.NextSecret)
+		functions = append(functions, cfg.NextSecret)
 	}
 	if options.transport == nil {
 		options.transport = newTransport()
 	}
 	c := &ClientCredentials{
 		exchange: exchange{endpoint: target, clientID: cfg.ClientID, style: options.authStyle, transport: options.transport},
-		secrets:  secrets,
+		secrets:  secrets{funcs: functions},
 		cfg:      options,
 		clock:    clock{start: time.Now()},
 		closing:  make(chan struct{}),

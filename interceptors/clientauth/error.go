@@ -153,6 +153,14 @@ func (e *Error) GRPCStatus() *status.Status {
 	return status.New(e.code, "no token for the call: "+plainWords[e.reason]+" ("+string(e.reason)+")")
 }
 
+// wrongSecret reports whether another secret may do.
+func (e *Error) wrongSecret() bool {
+	return e.oauthCode == "invalid_client" || e.reason == ReasonSecret
+}
+
+// denial reports whether a changed secret ends the pause after the failure.
+func (e *Error) denial() bool { return e.reason == ReasonRefused || e.reason == ReasonSecret }
+
 // contextError wraps the error of a caller's context. gRPC makes UNAUTHENTICATED
 // or INTERNAL of a bare one.
 func contextError(cause error) *Error {

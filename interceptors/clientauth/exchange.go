@@ -49,10 +49,7 @@ func (x *exchange) fetch(ctx context.Context, secret Secret, scopes []string) (r
 	return x.read(answer, body, scopes)
 }
 
-var (
-	errEmptySecret = errors.New("it is empty")
-	errNoAnswer    = errors.New("the transport returned neither an answer nor an error")
-)
+var errNoAnswer = errors.New("the transport returned neither an answer nor an error")
 
 func (x *exchange) request(ctx context.Context, secret string, scopes []string) (*http.Request, error) {
 	form := url.Values{"grant_type": {"client_credentials"}}

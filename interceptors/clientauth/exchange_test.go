@@ -206,7 +206,7 @@ func TestSlowBodyEndsWithTheAttempt(t *testing.T) {
 		start := time.Now()
 		f := &flight{over: make(chan struct{})}
 		f.running.Store(1)
-		_, err := c.attempt(t.Context(), &tokenSet{}, f, StaticSecret(testSecret))
+		_, err := c.attempt(t.Context(), &tokenSet{}, f, 0)
 		if err == nil || err.Reason() != ReasonNetwork || err.Code() != codes.Unavailable {
 			t.Fatalf("got %v, want %s", err, ReasonNetwork)
 		}

@@ -32,6 +32,8 @@ type flight struct {
 	// notes are what to log when the outcome is known. They are the flight's own
 	// goroutine's.
 	notes []note
+	// used are the secrets that were used. They are the flight's own goroutine's too.
+	used usedSecrets
 
 	done chan struct{}
 	// token or err is set before done is closed.
@@ -86,17 +88,17 @@ func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, f *flight, d
 		return nil, c.interrupted()
 	}
 	use := 0
-	if len(c.secrets) > 1 && c.preferNext.Load() {
+	if len(c.secrets.funcs) > 1 && c.preferNext.Load() {
 		use = 1
 	}
 	var other *Error // what came of the other secret
 	for attempt := 1; ; attempt++ {
-		held, err := c.fetch(ctx, set, f, c.secrets[use])
-		if err != nil && len(c.secrets) > 1 && other == nil && (err.oauthCode == "invalid_client" || err.reason == ReasonSecret) {
+		held, err := c.fetch(ctx, set, f, use)
+		if err != nil && len(c.secrets.funcs) > 1 && other == nil && err.wrongSecret() {
 			// The secret may have been replaced by the other one. This is no
 			// repetition, so it needs no pause and counts as no attempt.
 			other, use = err, 1-use
-			if held, err = c.fetch(ctx, set, f, c.secrets[use]); err != nil && err.reason == ReasonSecret {
+			if held, err = c.fetch(ctx, set, f, use); err != nil && err.reason == ReasonSecret {
 				// One that is not there, as between two rotations, says nothing.
 				err, use = other, 1-use
 			}
@@ -120,9 +122,9 @@ func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, f *flight, d
 	}
 }
 
-func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, f *flight, secret SecretFunc) (*entry, *Error) {
+func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, f *flight, use int) (*entry, *Error) {
 	t0, wall := c.clock.mono(), time.Now()
-	r, err := c.attempt(ctx, set, f, secret)
+	r, err := c.attempt(ctx, set, f, use)
 	if err != nil {
 		return nil, err
 	}
@@ -185,8 +187,6 @@ func (f *flight) note(level slog.Level, text string, attrs ...slog.Attr) {
 
 // writeLog writes what a flight has to say after it has landed.
 func (c *ClientCredentials) writeLog(set *tokenSet, f *flight) {
-	// A handler that panics must not end the program, and there is no log to tell.
-	defer func() { _ = recover() }()
 	if f.err != nil && f.err.reason != ReasonClosed {
 		held := set.current.Load()
 		usable := held != nil && c.clock.mono() < held.hardAt
@@ -201,7 +201,14 @@ func (c *ClientCredentials) writeLog(set *tokenSet, f *flight) {
 			slog.String("scopes", printable(strings.Join(set.scopes, " "), 1000)),
 			slog.Bool("old_token_usable", usable))
 	}
-	for _, n := range f.notes {
+	c.writeNotes(f)
+}
+
+// writeNotes writes what a flight noted, and the warnings of the secret functions.
+func (c *ClientCredentials) writeNotes(f *flight) {
+	// A handler that panics must not end the program, and there is no log to tell.
+	defer func() { _ = recover() }()
+	for _, n := range append(f.notes, c.secrets.takeNotes()...) {
 		c.cfg.log().LogAttrs(context.Background(), n.level, n.text, n.attrs...)
 	}
 }

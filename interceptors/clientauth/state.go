@@ -5,6 +5,7 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -82,6 +83,13 @@ type tokenSet struct {
 	// lastErr is the failure of the last flight, or nil after a success.
 	lastErr  *Error
 	failures failures
+	// used are the secrets of the last flight. When one of them has changed, the failure
+	// may be over.
+	used usedSecrets
+	// nextVoid is when a change of a secret may end a denial, on the clock, and useless
+	// how many ended one in vain since the last success.
+	nextVoid time.Duration
+	useless  int
 	// forcedUntil is when the next forced fetch is allowed, on the clock.
 	forcedUntil time.Duration
 }
@@ -95,6 +103,9 @@ const forcedPause = 60 * time.Second
 // another try.
 func (c *ClientCredentials) await(ctx context.Context, set *tokenSet, rejected Token) (Token, error) {
 	f, token, err := c.join(set, rejected) //nolint:contextcheck // a flight has no context of a caller
+	if e, ok := errors.AsType[*Error](err); ok && e.denial() && c.looked(ctx) {
+		f, token, err = c.join(set, rejected) //nolint:contextcheck // as above
+	}
 	if f == nil {
 		return token, err
 	}
@@ -122,6 +133,7 @@ func (c *ClientCredentials) join(set *tokenSet, rejected Token) (*flight, Token,
 	held := set.current.Load()
 	usable := held != nil && now < held.hardAt
 	refused := usable && !rejected.IsZero() && held.token.same(rejected)
+	c.voidDenial(set, now)
 	switch {
 	case usable && !refused:
 		return nil, held.token, nil // it came while this caller waited for the lock
@@ -147,11 +159,31 @@ func (c *ClientCredentials) renew(set *tokenSet) {
 	defer set.mu.Unlock()
 	now := c.clock.mono()
 	held := set.current.Load()
-	if set.flight != nil || now < set.nextTry || held != nil && now < held.refreshAt {
+	if set.flight != nil || held != nil && now < held.refreshAt {
+		return
+	}
+	c.voidDenial(set, now)
+	if now < set.nextTry {
+		if set.lastErr != nil && set.lastErr.denial() {
+			// The outcome is for a later call: this one has its token.
+			c.startLook()
+			set.quietUntil.Store(int64(min(set.nextTry, now+lookGap)))
+		}
 		return
 	}
 	// A closed source starts nothing, and the caller has its token.
 	_, _ = c.start(set, 0)
+}
+
+// voidDenial ends the pause after a refusal if a secret has changed. A function that
+// returns something else each time must not make a request each time, so the changes
+// count from lookGap after the last refusal on, doubled with each that did not help.
+func (c *ClientCredentials) voidDenial(set *tokenSet, now time.Duration) {
+	if set.lastErr == nil || !set.lastErr.denial() || now >= set.nextTry || now < set.nextVoid || !c.secrets.changed(set.used) {
+		return
+	}
+	set.useless = min(set.useless+1, maxUseless)
+	set.lastErr, set.failures, set.nextTry = nil, failures{}, now
 }
 
 func rejectedError(why string) *Error {
@@ -170,6 +202,7 @@ func (c *ClientCredentials) land(set *tokenSet, f *flight, held *entry, err *Err
 		set.current.Store(held)
 		set.lastErr, set.failures = nil, failures{}
 		set.nextTry = held.t0 + minFetchGap
+		set.useless = 0
 		f.token = held.token
 	} else {
 		remaining := time.Duration(0)
@@ -180,8 +213,12 @@ func (c *ClientCredentials) land(set *tokenSet, f *flight, held *entry, err *Err
 		set.lastErr = err
 		f.err = err
 	}
-	set.flight = nil
+	set.flight, set.used = nil, f.used
 	set.quietUntil.Store(int64(set.nextTry))
+	if err != nil && err.denial() {
+		set.nextVoid = now + lookGap<<set.useless
+		set.quietUntil.Store(int64(min(set.nextTry, now+lookGap)))
+	}
 	close(f.done)
 }
 
