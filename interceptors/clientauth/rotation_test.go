@@ -134,7 +134,7 @@ func TestSecretFileRepairedWhileDenied(t *testing.T) {
 }
 
 // TestInvalidClientAtRefreshThenSecretChanged: the token is served all the time, and
-// the renewal comes within two looks of the repair, not after the pause of a refusal.
+// the renewal comes within 3 s of the repair, not after the pause of a refusal.
 func TestInvalidClientAtRefreshThenSecretChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,9 +153,18 @@ func TestInvalidClientAtRefreshThenSecretChanged(t *testing.T) {
 			}
 		}
 		serve(20 * time.Second)
+		value(t, c) // looks
+		set, err := c.set(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set.quietUntil.Load() <= int64(c.clock.mono()) {
+			t.Error("the next call has to take the lock")
+		}
 		wantCount(t, &endpoint.fakeEndpoint, 2)
+		synctest.Wait()
 		p.write("new-secret")
-		for range 2 * lookGap / (100 * time.Millisecond) {
+		for range 3 * lookGap / (100 * time.Millisecond) {
 			value(t, c)
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -90,16 +90,7 @@ var (
 // readSecretFile returns the secret and what tells this state of the file from others.
 // The error has no path.
 func readSecretFile(path string) (secret Secret, version string, err error) {
-	// The opening of some devices does something.
-	info, err := os.Stat(path)
-	if err != nil {
-		return Secret{}, "", withoutPath(err)
-	}
-	if !info.Mode().IsRegular() {
-		return Secret{}, "", errSecretFileIrregular
-	}
-	// The name may mean another file by now. Without O_NONBLOCK the opening of a pipe
-	// lasts until somebody writes to it.
+	// Without O_NONBLOCK the opening of a pipe lasts until somebody writes to it.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the path is the operator's configuration
 	if err != nil {
 		return Secret{}, "", withoutPath(err)
@@ -115,7 +106,7 @@ type openFile interface {
 }
 
 func readSecretOf(file openFile) (secret Secret, version string, err error) {
-	before, err := file.Stat()
+	before, err := file.Stat() // of what is open: the name may mean another file by now
 	if err != nil {
 		return Secret{}, "", withoutPath(err)
 	}

@@ -105,7 +105,6 @@ func (c *ClientCredentials) looked(ctx context.Context) bool {
 	case <-l.done:
 		return true
 	case <-patience.C:
-	case <-c.closing:
 	case <-ctx.Done():
 	}
 	return false

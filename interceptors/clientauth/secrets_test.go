@@ -5,14 +5,9 @@ package clientauth
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log"
-	"log/slog"
 	"net/http"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -139,6 +134,13 @@ func TestWrongRepair(t *testing.T) {
 		}
 		store.set("right")
 		value(t, c)
+		// After a success it is as at first.
+		endpoint.accept("new")
+		time.Sleep(1100 * time.Second)
+		wantDenied(t, c, 5*time.Second)
+		store.set("new")
+		time.Sleep(lookGap)
+		value(t, c)
 	})
 }
 
@@ -206,24 +208,36 @@ func TestRefusalsThatNoSecondSecretHelps(t *testing.T) {
 	})
 }
 
-// TestOtherPausesStay: a changed secret does not cure a throttled or broken endpoint.
+// TestOtherPausesStay: a changed secret does not cure a throttled or broken endpoint,
+// not even if the fetches for other scopes read it.
 func TestOtherPausesStay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		endpoint := &fakeEndpoint{answer: func(int, request) reply {
+		throttled := 0
+		endpoint := &fakeEndpoint{answer: func(n int, r request) reply {
+			if r.form.Get("scope") == "other" {
+				return ok(n, 1)
+			}
+			throttled++
 			return reply{status: 429, header: http.Header{"Retry-After": {"25"}}}
 		}}
 		store := &vault{secret: "a"}
 		c := sourceWithSecrets(t, endpoint, store.read, nil)
 		for n := range 25 {
 			store.set(fmt.Sprint("secret", n))
+			before := store.count()
 			_, err := c.Token(t.Context(), Request{})
 			wantReason(t, err, ReasonThrottled, codes.Unavailable)
+			if got := store.count(); n > 0 && got != before {
+				t.Errorf("the secret was read %d times while throttled, want 0", got-before)
+			}
+			if _, err := c.Token(t.Context(), Request{Scopes: []string{"other"}}); err != nil {
+				t.Errorf("other scopes: got %v", err)
+			}
 			time.Sleep(time.Second - 1)
 		}
-		wantCount(t, endpoint, 1)
-		if got := store.count(); got != 1 {
-			t.Errorf("the secret was read %d times, want 1", got)
+		if throttled != 1 {
+			t.Errorf("got %d throttled requests, want 1", throttled)
 		}
 	})
 }
@@ -246,193 +260,4 @@ func TestSecretThatAppears(t *testing.T) {
 		value(t, c)
 		wantCount(t, &endpoint.fakeEndpoint, 1)
 	})
-}
-
-// TestSlowStore: those who are denied do not wait for it, and a later call has the
-// outcome.
-func TestSlowStore(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		endpoint, store := newApp("right"), &vault{secret: "wrong"}
-		c := sourceWithSecrets(t, endpoint, store.read, nil)
-		_, err := c.Token(t.Context(), Request{})
-		wantReason(t, err, ReasonRefused, codes.Unauthenticated)
-		store.mu.Lock()
-		store.delay = 2 * time.Second
-		store.mu.Unlock()
-		store.set("right")
-		for i, want := range []time.Duration{lookPatience, 0, 0} { // the patience counts from the look's beginning
-			start := time.Now()
-			_, err := c.Token(t.Context(), Request{})
-			wantReason(t, err, ReasonRefused, codes.Unauthenticated)
-			if took := time.Since(start); took != want {
-				t.Errorf("call %d: the refusal took %v, want %v", i, took, want)
-			}
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		_, err = c.Token(ctx, Request{})
-		wantReason(t, err, ReasonRefused, codes.Unauthenticated)
-		time.Sleep(2 * time.Second)
-		value(t, c)
-	})
-}
-
-// TestStoreThatHangs: a function that ignores its context takes a few goroutines at
-// most, and nobody's time.
-func TestStoreThatHangs(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		endpoint := newApp()
-		hang, release := false, make(chan struct{})
-		hung := 0
-		var mu sync.Mutex
-		c := sourceWithSecrets(t, endpoint, func(context.Context) (Secret, error) {
-			mu.Lock()
-			hangs := hang
-			if hangs {
-				hung++
-			}
-			mu.Unlock()
-			if hangs {
-				<-release
-			}
-			return NewSecret("wrong"), nil
-		}, nil)
-		_, err := c.Token(t.Context(), Request{})
-		wantReason(t, err, ReasonRefused, codes.Unauthenticated)
-		mu.Lock()
-		hang = true
-		mu.Unlock()
-		for range 290 {
-			start := time.Now()
-			_, err := c.Token(t.Context(), Request{})
-			wantReason(t, err, ReasonRefused, codes.Unauthenticated)
-			if took := time.Since(start); took > lookPatience {
-				t.Fatalf("the refusal took %v, want at most %v", took, lookPatience)
-			}
-			time.Sleep(time.Until(start.Add(100 * time.Millisecond)))
-		}
-		mu.Lock()
-		if hung != maxLeftBehind {
-			t.Errorf("got %d calls that hang, want %d", hung, maxLeftBehind)
-		}
-		mu.Unlock()
-		wantCount(t, &endpoint.fakeEndpoint, 1)
-		start := time.Now()
-		if err := c.Close(); !errors.Is(err, errStillRunning) || time.Since(start) != closePatience {
-			t.Errorf("Close: got %v after %v, want an error after %v", err, time.Since(start), closePatience)
-		}
-		close(release)
-		synctest.Wait()
-		if err := c.Close(); err != nil {
-			t.Errorf("Close: got %v", err)
-		}
-	})
-}
-
-// TestCloseDuringALook: it ends with the source, and so do those who wait for it.
-func TestCloseDuringALook(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		endpoint, store := newApp(), &vault{secret: "wrong"}
-		c := sourceWithSecrets(t, endpoint, store.read, nil)
-		_, err := c.Token(t.Context(), Request{})
-		wantReason(t, err, ReasonRefused, codes.Unauthenticated)
-		store.mu.Lock()
-		store.delay = time.Hour
-		store.mu.Unlock()
-		start, done := time.Now(), make(chan error)
-		go func() {
-			_, err := c.Token(t.Context(), Request{})
-			done <- err
-		}()
-		synctest.Wait()
-		if err := c.Close(); err != nil {
-			t.Errorf("Close: got %v", err)
-		}
-		if err := <-done; err == nil || time.Since(start) != 0 {
-			t.Errorf("got %v after %v, want an error at once", err, time.Since(start))
-		}
-		if l := c.startLook(); l != nil {
-			t.Error("a look began after Close")
-		}
-	})
-}
-
-// TestPanicDuringALook: the program goes on, and the denial stands.
-func TestPanicDuringALook(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		endpoint, calls := newApp(), 0
-		c := sourceWithSecrets(t, endpoint, func(context.Context) (Secret, error) {
-			if calls++; calls > 1 {
-				panic("of the store's")
-			}
-			return NewSecret("wrong"), nil
-		}, nil)
-		wantDenied(t, c, 10*time.Second)
-		wantCount(t, &endpoint.fakeEndpoint, 1)
-	})
-}
-
-// TestWarningsAreLogged by the source that reads the file, once for each change,
-// whether a request or a look finds it.
-func TestWarningsAreLogged(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		endpoint := newApp("right")
-		p, logs := newSecretPath(t, hiddenSecret), &logBuffer{}
-		c, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: testClient, Secret: SecretFromFile(p.path)}, WithTransport(endpoint), WithLogger(logs.logger()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = c.Close() }()
-		_, _ = c.Token(t.Context(), Request{})
-		warned := func(want int) {
-			t.Helper()
-			synctest.Wait()
-			if got := strings.Count(logs.String(), "secret file cannot be used"); got != want {
-				t.Errorf("got %d warnings, want %d:\n%s", got, want, logs)
-			}
-		}
-		warned(0)
-		p.write("\n" + hiddenSecret)
-		wantDenied(t, c, 40*time.Second) // by looks, then by a request
-		warned(1)
-		p.remove()
-		wantDenied(t, c, 5*time.Second)
-		warned(2)
-		p.write("right")
-		time.Sleep(lookGap)
-		value(t, c)
-		p.remove()
-		time.Sleep(980 * time.Second)
-		value(t, c) // by a request
-		warned(3)
-		hidden(t, "the log", logs.String())
-		if strings.Contains(logs.String(), "right") {
-			t.Errorf("the log has the secret:\n%s", logs)
-		}
-	})
-}
-
-// TestWarningWithoutASource goes to the default logger. The test is alone: it sets that.
-func TestWarningWithoutASource(t *testing.T) {
-	p, logs := newSecretPath(t, "good"), &logBuffer{}
-	logger, output := slog.Default(), log.Writer()
-	slog.SetDefault(logs.logger())
-	defer func() {
-		slog.SetDefault(logger)
-		log.SetOutput(output) // SetDefault took it
-	}()
-	secret := SecretFromFile(p.path)
-	wantSecret(t.Context(), t, secret, "good")
-	if err := os.Remove(p.path); err != nil {
-		t.Fatal(err)
-	}
-	wantSecret(t.Context(), t, secret, "good")
-	if !strings.Contains(logs.String(), p.path) {
-		t.Errorf("got the log %q, want the path in it", logs)
-	}
 }
