@@ -20,7 +20,7 @@ import (
 // over the limit.
 func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (response, *Error) {
 	mediaType, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
-	isJSON := err == nil && mediaType == "application/json"
+	isJSON := err == nil && x.isJSON(mediaType)
 	fail := &Error{
 		code:       codes.Unavailable,
 		transient:  true,
@@ -48,12 +48,21 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 	case len(body) > maxBody:
 		return response{}, refuse(ReasonResponse, "the answer is too large", hintNotCognito)
 	case status == http.StatusOK:
-		fail.transient = !paid(body)
+		fail.transient = !paid(x.tokenBody(body))
 		if !isJSON {
 			return response{}, refuse(ReasonResponse, "the answer is not application/json", hintHTML(mediaType))
 		}
 	case status >= 300 && status < 400:
 		return response{}, refuse(ReasonRedirect, "a redirect, which is not followed so that the secret reaches no other server", hintRedirect)
+	case x.api && status >= 400 && status < 500 && apiErrorType(answer.Header, body, isJSON) != "":
+		fail.apiErrorType = apiErrorType(answer.Header, body, isJSON)
+		why := apiFailure(fail.apiErrorType)
+		if why == ReasonRefused {
+			fail.code, fail.transient = codes.Unauthenticated, false
+		}
+		return response{}, refuse(why, fail.apiErrorType, hintAPI(fail.apiErrorType, scopes))
+	case x.api && status >= 400 && status < 500:
+		return response{}, refuse(ReasonHTTPStatus, "no error of the API", hintHTML(mediaType))
 	case status == http.StatusMethodNotAllowed:
 		return response{}, refuse(ReasonHTTPStatus, "method not allowed", hintMethodNotAllowed)
 	case status >= 400 && status < 500 && status != http.StatusRequestTimeout:
@@ -70,7 +79,7 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 		return response{}, refuse(ReasonHTTPStatus, "no token", hintHTML(mediaType))
 	}
 
-	members, err := parseResponse(body)
+	members, err := parseResponse(x.tokenBody(body))
 	if err != nil {
 		return response{}, refuse(ReasonResponse, "unusable answer: "+err.Error(), "")
 	}

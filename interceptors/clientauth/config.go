@@ -13,9 +13,15 @@ import (
 // Config says which app client asks where. Scopes are not here: each connection
 // chooses its own.
 type Config struct {
-	// TokenURL is the token endpoint, see [TokenURL]. Required. It must be https;
-	// http is taken for a loopback host.
+	// TokenURL is the token endpoint of the user pool's domain, see the function
+	// [TokenURL]. It must be https; http is taken for a loopback host.
 	TokenURL string
+	// UserPoolAPI, in place of TokenURL, is the Cognito API of the user pool's region,
+	// see the function [UserPoolAPI]. The tokens then come from its operation
+	// GetClientToken, with which a user pool needs no domain. ExplicitAuthFlows of the
+	// app client must be ALLOW_CLIENT_TOKEN_AUTH alone. Tokens, their price and the
+	// quota are the same. One of the two must be set, and not both.
+	UserPoolAPI string
 	// ClientID is the app client's id. Required.
 	ClientID string
 	// Secret reads the app client's secret. Required.
@@ -31,6 +37,7 @@ type Config struct {
 // The environment variables that [FromEnv] reads.
 const (
 	envTokenURL   = "COGNITO_TOKEN_URL"
+	envAPI        = "COGNITO_USER_POOL_API"
 	envClientID   = "COGNITO_CLIENT_ID"
 	envSecret     = "COGNITO_CLIENT_SECRET"
 	envSecretFile = "COGNITO_CLIENT_SECRET_FILE"
@@ -38,7 +45,8 @@ const (
 
 // FromEnv returns the source that the environment describes:
 //
-//	COGNITO_TOKEN_URL           https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token
+//	COGNITO_TOKEN_URL           https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token, or
+//	COGNITO_USER_POOL_API       https://cognito-idp.REGION.amazonaws.com (see [Config])
 //	COGNITO_CLIENT_ID           the app client's id
 //	COGNITO_CLIENT_SECRET       its secret, read now and never again, or
 //	COGNITO_CLIENT_SECRET_FILE  a file with its secret, read at every token request
@@ -47,10 +55,13 @@ const (
 // read now, are errors; all of them are reported at once. No token is fetched: see
 // [ClientCredentials.Warm].
 func FromEnv(opts ...Option) (*ClientCredentials, error) {
-	cfg := Config{TokenURL: os.Getenv(envTokenURL), ClientID: os.Getenv(envClientID)}
+	cfg := Config{TokenURL: os.Getenv(envTokenURL), UserPoolAPI: os.Getenv(envAPI), ClientID: os.Getenv(envClientID)}
 	var errs []error
-	if cfg.TokenURL == "" {
-		errs = append(errs, usageErrorf("clientauth: set %s to the token endpoint, such as https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token", envTokenURL))
+	switch {
+	case cfg.TokenURL == "" && cfg.UserPoolAPI == "":
+		errs = append(errs, usageErrorf("clientauth: set %s to the token endpoint, such as https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token, or %s to the API, such as https://cognito-idp.REGION.amazonaws.com", envTokenURL, envAPI))
+	case cfg.TokenURL != "" && cfg.UserPoolAPI != "":
+		errs = append(errs, usageErrorf("clientauth: %s and %s are both set: unset one of them", envTokenURL, envAPI))
 	}
 	if cfg.ClientID == "" {
 		errs = append(errs, usageErrorf("clientauth: set %s to the app client's id", envClientID))

@@ -105,14 +105,16 @@ func TestFromEnv(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
-		url, id, secret, file string
-		want                  []string // in the error
-		sent                  string
+		url, api, id, secret, file string
+		want                       []string // in the error
+		sent                       string
 	}{
 		"secret":            {url: testURL, id: "a", secret: "from-env\n", sent: "from-env"},
 		"file":              {url: testURL, id: "a", file: file, sent: "from-file"},
 		"both":              {url: testURL, id: "a", secret: "x", file: file, want: []string{"COGNITO_CLIENT_SECRET and COGNITO_CLIENT_SECRET_FILE are both set"}},
-		"nothing":           {want: []string{"set COGNITO_TOKEN_URL", "set COGNITO_CLIENT_ID", "set COGNITO_CLIENT_SECRET to", "or COGNITO_CLIENT_SECRET_FILE"}},
+		"URL and API":       {url: testURL, api: testAPI, id: "a", secret: "x", want: []string{"COGNITO_TOKEN_URL and COGNITO_USER_POOL_API are both set"}},
+		"bad API":           {api: "http://example.com", id: "a", secret: "x", want: []string{"UserPoolAPI", "not https"}},
+		"nothing":           {want: []string{"set COGNITO_TOKEN_URL", "or COGNITO_USER_POOL_API", "set COGNITO_CLIENT_ID", "set COGNITO_CLIENT_SECRET to", "or COGNITO_CLIENT_SECRET_FILE"}},
 		"secret of newline": {url: testURL, id: "a", secret: "\n", want: []string{"COGNITO_CLIENT_SECRET is empty"}},
 		"file is missing":   {url: testURL, id: "a", file: dir + "/none", want: []string{dir + "/none", "no such file", "COGNITO_CLIENT_SECRET_FILE"}},
 		"file is a folder":  {url: testURL, id: "a", file: dir, want: []string{"not a regular file"}},
@@ -121,6 +123,7 @@ func TestFromEnv(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("COGNITO_TOKEN_URL", test.url)
+			t.Setenv("COGNITO_USER_POOL_API", test.api)
 			t.Setenv("COGNITO_CLIENT_ID", test.id)
 			t.Setenv("COGNITO_CLIENT_SECRET", test.secret)
 			t.Setenv("COGNITO_CLIENT_SECRET_FILE", test.file)

@@ -51,7 +51,7 @@ func NewClientCredentials(cfg Config, opts ...Option) (*ClientCredentials, error
 	if err != nil {
 		return nil, err
 	}
-	target, err := newEndpoint(cfg.TokenURL)
+	target, err := cfg.endpoint(options)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func NewClientCredentials(cfg Config, opts ...Option) (*ClientCredentials, error
 		options.transport = newTransport()
 	}
 	c := &ClientCredentials{
-		exchange: exchange{endpoint: target, clientID: cfg.ClientID, style: options.authStyle, transport: options.transport},
+		exchange: exchange{endpoint: target, clientID: cfg.ClientID, style: options.authStyle, transport: options.transport, api: cfg.UserPoolAPI != ""},
 		secrets:  secrets{funcs: functions},
 		cfg:      options,
 		clock:    clock{start: time.Now()},
@@ -78,6 +78,21 @@ func NewClientCredentials(cfg Config, opts ...Option) (*ClientCredentials, error
 	}
 	c.sets.Store(&map[string]*tokenSet{})
 	return c, nil
+}
+
+// endpoint checks where the tokens come from.
+func (cfg Config) endpoint(options *config) (endpoint, error) {
+	switch {
+	case cfg.UserPoolAPI == "" && isUserPoolAPI(cfg.TokenURL):
+		return endpoint{}, usageError("clientauth: Config.TokenURL is the Cognito API of a region: set Config.UserPoolAPI instead, or TokenURL to the token endpoint of the user pool's domain")
+	case cfg.UserPoolAPI == "":
+		return newEndpoint(cfg.TokenURL)
+	case cfg.TokenURL != "":
+		return endpoint{}, usageError("clientauth: Config.TokenURL and Config.UserPoolAPI are both set: tokens come from one of them")
+	case options.authStyle != AuthStyleAuto:
+		return endpoint{}, usageError("clientauth: WithAuthStyle is for a token endpoint: GetClientToken of Config.UserPoolAPI has one form")
+	}
+	return newAPIEndpoint(cfg.UserPoolAPI)
 }
 
 func checkClientID(id string, style AuthStyle) error {

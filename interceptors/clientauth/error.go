@@ -27,7 +27,8 @@ const (
 	// ReasonHTTPStatus: the token endpoint answered with a status that is neither
 	// a success nor an OAuth error. UNAVAILABLE.
 	ReasonHTTPStatus Reason = "HTTP_STATUS"
-	// ReasonThrottled: HTTP 429. UNAVAILABLE.
+	// ReasonThrottled: HTTP 429, or an error of the API that means the same.
+	// UNAVAILABLE.
 	ReasonThrottled Reason = "THROTTLED"
 	// ReasonRedirect: the token endpoint answered with a redirect, which is never
 	// followed. UNAVAILABLE.
@@ -40,8 +41,9 @@ const (
 	// ReasonSource: a [TokenSource] of the user's own failed without a gRPC
 	// status of a legal code, or gave an unusable token. UNAVAILABLE.
 	ReasonSource Reason = "SOURCE"
-	// ReasonRefused: the token endpoint answered with an OAuth error; see
-	// [Error.OAuthCode]. UNAUTHENTICATED.
+	// ReasonRefused: the token endpoint answered with an OAuth error, see
+	// [Error.OAuthCode], or the API with an error of its own, see
+	// [Error.APIErrorType]. UNAUTHENTICATED.
 	ReasonRefused Reason = "REFUSED"
 	// ReasonScopeNotGranted: the token lacks a scope that was asked for, and
 	// [RequireGrantedScopes] makes this an error. UNAUTHENTICATED.
@@ -105,13 +107,15 @@ var plainWords = map[Reason]string{
 // attempt of the call was not sent. Attempts before it may have been, where gRPC's
 // retry policy is in use.
 type Error struct {
-	reason     Reason
-	code       codes.Code
-	text       string
-	hint       string
-	oauthCode  string
-	httpStatus int
-	cause      error
+	reason    Reason
+	code      codes.Code
+	text      string
+	hint      string
+	oauthCode string
+	// apiErrorType is of GetClientToken.
+	apiErrorType string
+	httpStatus   int
+	cause        error
 
 	// transient errors may go away when the request is repeated.
 	transient bool
@@ -137,6 +141,10 @@ func (e *Error) Code() codes.Code { return e.code }
 // section 5.2), or "" if the endpoint sent none.
 func (e *Error) OAuthCode() string { return e.oauthCode }
 
+// APIErrorType returns the type of the API's error, such as "NotAuthorizedException",
+// if the source has a [Config] with UserPoolAPI, or "" if there was none.
+func (e *Error) APIErrorType() string { return e.apiErrorType }
+
 // HTTPStatus returns the status of the token endpoint's answer, or 0 if there was
 // no answer.
 func (e *Error) HTTPStatus() int { return e.httpStatus }
@@ -155,7 +163,7 @@ func (e *Error) GRPCStatus() *status.Status {
 
 // wrongSecret reports whether another secret may do.
 func (e *Error) wrongSecret() bool {
-	return e.oauthCode == "invalid_client" || e.reason == ReasonSecret
+	return e.oauthCode == "invalid_client" || e.apiErrorType == "NotAuthorizedException" || e.reason == ReasonSecret
 }
 
 // denial reports whether a changed secret ends the pause after the failure.

@@ -26,11 +26,17 @@ type exchange struct {
 	clientID  string
 	style     AuthStyle
 	transport http.RoundTripper
+	// api calls GetClientToken in place of a domain's token endpoint.
+	api bool
 }
 
 // fetch makes one token request, within the time of ctx.
 func (x *exchange) fetch(ctx context.Context, secret Secret, scopes []string) (response, *Error) {
-	req, err := x.request(ctx, secret.reveal(), scopes)
+	newRequest := x.request
+	if x.api {
+		newRequest = x.clientTokenRequest
+	}
+	req, err := newRequest(ctx, secret.reveal(), scopes)
 	if err != nil {
 		return response{}, x.networkError(err)
 	}
