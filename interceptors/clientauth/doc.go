@@ -14,7 +14,8 @@
 //
 //	[TokenSource] -> token endpoint -> cache -> call credentials -> `authorization` metadata
 //
-// [ClientCredentials] is the source for the token endpoint of a Cognito domain.
+// [ClientCredentials] is the source for the token endpoint of a Cognito domain or, with
+// UserPoolAPI in its [Config], for the operation GetClientToken, which needs no domain.
 // One source serves any number of connections; it holds one token for each set of
 // scopes. A [Selection] says which scopes a connection's token has. There is none
 // by default: a machine-to-machine token of Cognito has no audience, so a server

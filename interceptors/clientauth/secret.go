@@ -76,12 +76,13 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`
 // SecretFunc reads a secret. It is called for every request to the token endpoint,
 // so that a changed secret is used without a restart. While the token endpoint refuses
 // the client, calls also have it called to see whether the secret has changed, at most
-// once a second: a new secret is tried at once, and an old one costs no request. It
-// must return when ctx
-// ends, at the latest after the 5 s of one attempt; one that does not is left behind,
-// and after four such calls for a set of scopes it is not called any more until one of
-// them returns. ctx holds no values of any call. The first 300 characters of its
-// error are part of the error that callers see: they must not hold the secret.
+// once a second: a new secret is tried at once, and an old one costs no request.
+//
+// It must return when ctx ends, at the latest after the 5 s of one attempt; one that
+// does not is left behind, and after four such calls for a set of scopes it is not
+// called any more until one of them returns. ctx holds no values of any call. The first
+// 300 characters of its error are part of the error that callers see: they must not
+// hold the secret.
 type SecretFunc func(ctx context.Context) (Secret, error)
 
 // StaticSecret returns a secret that never changes. One newline at the end is not part
