@@ -72,7 +72,7 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 				return response{}, refuse(ReasonHTTPStatus, code, "")
 			}
 			fail.code, fail.transient = codes.Unauthenticated, false
-			return response{}, refuse(ReasonRefused, code, hintOAuth(code, scopes))
+			return response{}, refuse(ReasonRefused, code, x.hintOAuth(code, scopes))
 		}
 		return response{}, refuse(ReasonHTTPStatus, "no OAuth error", hintHTML(mediaType))
 	default:
@@ -125,10 +125,15 @@ func lifeAndScopes(members tokenMembers, scopes []string) (response, error) {
 	}
 	result.life = min(max(result.life, minLife), maxLife)
 
-	if ok && payload.scopes != nil {
+	granted := payload.scopes
+	if granted == nil {
+		// A token that does not tell: what the answer says (RFC 6749, section 5.1).
+		granted = members.scopes
+	}
+	if granted != nil {
 		result.scopesKnown = true
 		for _, scope := range scopes {
-			if _, granted := payload.scopes[scope]; !granted {
+			if _, there := granted[scope]; !there {
 				result.missing = append(result.missing, scope)
 			}
 		}
@@ -151,7 +156,7 @@ func hintHTML(mediaType string) string {
 	return ""
 }
 
-func hintOAuth(code string, scopes []string) string {
+func (x *exchange) hintOAuth(code string, scopes []string) string {
 	switch code {
 	case "invalid_client":
 		return "check the client id, the secret, and that the domain is the one of this client's user pool"
@@ -159,9 +164,9 @@ func hintOAuth(code string, scopes []string) string {
 		return "for client_credentials Cognito says this when AllowedOAuthFlowsUserPoolClient of the app client is false: set it to true"
 	case "invalid_scope":
 		if len(scopes) == 0 {
-			return "AllowedOAuthScopes of the app client has no scope of a resource server: add one"
+			return "AllowedOAuthScopes of app client " + x.clientID + " has no scope of a resource server: add one"
 		}
-		return "AllowedOAuthScopes of the app client lacks what is asked for: " + printable(strings.Join(scopes, " "), 1000)
+		return "AllowedOAuthScopes of app client " + x.clientID + " lacks what is asked for: " + printable(strings.Join(scopes, " "), 1000)
 	case "unauthorized_client":
 		return "AllowedOAuthFlows of the app client lacks client_credentials"
 	case "unsupported_grant_type", "invalid_request":

@@ -144,7 +144,7 @@ func (c *ClientCredentials) checkGranted(f *flight, r response, asked []string) 
 	if len(asked) == 0 || r.scopesKnown && len(r.missing) == 0 {
 		return nil
 	}
-	hint := "add it to AllowedOAuthScopes of the app client, and to the resource server if it is not there"
+	hint := "add it to AllowedOAuthScopes of app client " + c.exchange.clientID + " in the user pool, and to the resource server if it is not there"
 	if !r.scopesKnown {
 		if !c.cfg.requireScopes {
 			return nil

@@ -53,14 +53,22 @@ func decodePayload(token string) (payload, bool) {
 		}
 		result.life = time.Duration(seconds * float64(time.Second))
 	}
-	var scope *string
-	if json.Unmarshal(claims["scope"], &scope) == nil && scope != nil {
-		result.scopes = map[string]struct{}{}
-		for name := range strings.SplitSeq(*scope, " ") {
-			result.scopes[name] = struct{}{}
-		}
-	}
+	result.scopes = scopeSet(claims["scope"])
 	return result, true
+}
+
+// scopeSet reads scopes in one string (RFC 6749, section 3.3), or returns nil if there
+// is no string.
+func scopeSet(raw json.RawMessage) map[string]struct{} {
+	var scope *string
+	if json.Unmarshal(raw, &scope) != nil || scope == nil {
+		return nil
+	}
+	scopes := map[string]struct{}{}
+	for name := range strings.SplitSeq(*scope, " ") {
+		scopes[name] = struct{}{}
+	}
+	return scopes
 }
 
 // numericDate reads seconds since 1970 (RFC 7519, section 2).

@@ -46,6 +46,8 @@ type tokenMembers struct {
 	token string
 	// life is 0 if expires_in is missing or null.
 	life time.Duration
+	// scopes is nil if scope is missing or not a string. Cognito sends none.
+	scopes map[string]struct{}
 }
 
 var (
@@ -81,7 +83,7 @@ func parseResponse(body []byte) (tokenMembers, error) {
 	if err != nil {
 		return tokenMembers{}, err
 	}
-	return tokenMembers{token: *token, life: life}, nil
+	return tokenMembers{token: *token, life: life, scopes: scopeSet(members["scope"])}, nil
 }
 
 // checkToken refuses what gRPC could not send or a server would not read: it would
