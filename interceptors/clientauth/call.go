@@ -6,6 +6,7 @@ package clientauth
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -21,11 +22,17 @@ import (
 type callCarrier struct {
 	*carrier
 
+	slot   *slot
 	method string
+	// replayed says that gRPC may repeat the call because of its token.
+	replayed bool
 	// rejected is the token that the call's first attempt was refused with, or zero.
 	rejected Token
 	// asked is true once gRPC has asked for the metadata.
 	asked atomic.Bool
+	// renewed is true once the source was asked for another token because of this call,
+	// which happens once, whoever repeats it.
+	renewed atomic.Bool
 	// sent is the token of the last attempt; nil if that had none.
 	sent atomic.Pointer[tokenData]
 
@@ -34,28 +41,53 @@ type callCarrier struct {
 }
 
 // option puts the carrier before the caller's options: gRPC uses the last
-// credentials among them, so the caller's own win.
+// credentials among them, so the caller's own win. Where they must not, it comes last.
 func (c *callCarrier) option(opts []grpc.CallOption) []grpc.CallOption {
-	c.options[0] = grpc.PerRPCCredentials(c)
+	own := grpc.PerRPCCredentials(c)
+	if c.existing == ExistingReplace {
+		return append(slices.Clip(opts), own)
+	}
+	c.options[0] = own
 	return append(c.options[:], opts...)
 }
 
-// prepare returns the context for a call that needs a token, without an empty value
-// of the metadata: that is none, and would stand beside the token.
+// again returns the state of the call's second attempt after rejected was refused.
+func (c *callCarrier) again(rejected Token) *callCarrier {
+	return &callCarrier{carrier: c.carrier, slot: c.slot, method: c.method, rejected: rejected}
+}
+
+// prepare applies what the connection does with a value or credentials that the call
+// has already. It takes empty values of the metadata away: such a value is none, and
+// would stand beside the token.
 func (c *carrier) prepare(ctx context.Context, opts []grpc.CallOption) (context.Context, error) {
 	for _, opt := range opts {
-		if creds, ok := opt.(grpc.PerRPCCredsCallOption); ok {
-			if _, ours := creds.Creds.(*callCarrier); ours {
-				return nil, &Error{
-					reason: ReasonTwice, code: codes.Internal,
-					text: "the connection has the interceptors of this package twice, and only the first selection would count",
-					hint: "give DialOptions to grpc.NewClient and not to clientauth.NewClient",
-				}
+		creds, ok := opt.(grpc.PerRPCCredsCallOption)
+		if !ok {
+			continue
+		}
+		if _, ours := creds.Creds.(*callCarrier); ours {
+			return nil, &Error{
+				reason: ReasonTwice, code: codes.Internal,
+				text: "the connection has the interceptors of this package twice, and only the first selection would count",
+				hint: "give DialOptions to grpc.NewClient and not to clientauth.NewClient",
 			}
 		}
+		if c.existing == ExistingFail {
+			return nil, c.refuseExisting()
+		}
 	}
-	if values := metadata.ValueFromOutgoingContext(ctx, c.key); len(values) == 0 || hasValue(values) {
+	values := metadata.ValueFromOutgoingContext(ctx, c.key)
+	if len(values) == 0 {
 		return ctx, nil
+	}
+	if hasValue(values) {
+		switch c.existing {
+		case ExistingRespect:
+			return ctx, nil
+		case ExistingFail:
+			return nil, c.refuseExisting()
+		case ExistingReplace:
+		}
 	}
 	md, _ := metadata.FromOutgoingContext(ctx)
 	md.Delete(c.key)
@@ -66,19 +98,16 @@ func (c *carrier) prepare(ctx context.Context, opts []grpc.CallOption) (context.
 // attempt that gRPC makes.
 func (c *callCarrier) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	c.asked.Store(true)
-	c.sent.Store(nil)
+	before := c.sent.Swap(nil)
 	if c.ownValue(ctx) {
-		return map[string]string{}, nil
+		// An interceptor inside added it, or it is respected.
+		return nil, c.refuseExisting()
 	}
-	token, err := c.token(ctx, c.rejected)
+	token, err := c.token(ctx, Token{p: before})
 	if err != nil {
 		return nil, err
 	}
-	if !c.rejected.IsZero() && token.same(c.rejected) {
-		// A source that does not know Request.Rejected.
-		return nil, rejectedError("the token source gave the same token again")
-	}
-	md, err := c.metadata(token)
+	md, err := c.slot.metadata(c.key, token)
 	if err != nil {
 		return nil, err
 	}
@@ -86,20 +115,55 @@ func (c *callCarrier) GetRequestMetadata(ctx context.Context, _ ...string) (map[
 	return md, nil
 }
 
+// token returns the token for an attempt. before is that of gRPC's attempt before it,
+// or zero.
+func (c *callCarrier) token(ctx context.Context, before Token) (Token, error) {
+	if !c.rejected.IsZero() {
+		return c.otherThanRejected(ctx)
+	}
+	if c.replayed && !before.IsZero() && !c.renewed.Swap(true) {
+		// gRPC does not say why it repeats the call. If it was not the token, the old one
+		// does; if it was, the server says so again.
+		if token, err := c.slot.other(ctx, before); err == nil {
+			return token, nil
+		}
+	}
+	return c.slot.token(ctx)
+}
+
+// otherThanRejected returns the token for the attempt that an interceptor of this
+// package repeats.
+func (c *callCarrier) otherThanRejected(ctx context.Context) (Token, error) {
+	rejected := c.rejected
+	if c.renewed.Swap(true) {
+		// gRPC repeats this attempt in its turn. The source knows by now.
+		rejected = Token{}
+	}
+	token, err := c.slot.ask(ctx, rejected)
+	if err != nil {
+		return Token{}, err
+	}
+	if token.same(c.rejected) {
+		// A source that does not know Request.Rejected.
+		return Token{}, rejectedError("the token source gave the same token again")
+	}
+	return token, nil
+}
+
 // report keeps the rejected token for the connection's next call.
 func (c *callCarrier) report(err error) {
 	if rejected := c.rejection(err); !rejected.IsZero() {
-		c.carrier.rejected.Store(&rejected)
+		c.slot.rejected.Store(&rejected)
 	}
 }
 
 // rejection returns the token that was sent if err is the server's word that another
-// one may do. UNAUTHENTICATED alone is not: a handler can return it too, after it
-// has done something. Nor is the refusal of another method: a handler passes on what
-// was said about its own token.
+// one may do, and this call has not had another yet. UNAUTHENTICATED alone is not: a
+// handler can return it too, after it has done something. Nor is the refusal of
+// another method: a handler passes on what was said about its own token.
 func (c *callCarrier) rejection(err error) Token {
 	sent := c.sent.Load()
-	if sent == nil || status.Code(err) != codes.Unauthenticated {
+	if sent == nil || c.renewed.Load() || status.Code(err) != codes.Unauthenticated {
 		return Token{}
 	}
 	if _, local := errors.AsType[*Error](err); local {
@@ -127,7 +191,7 @@ func (c *callCarrier) explain(err error, opts []grpc.CallOption) error {
 		return err
 	}
 	for _, opt := range opts {
-		if _, own := opt.(grpc.PerRPCCredsCallOption); own {
+		if _, own := opt.(grpc.PerRPCCredsCallOption); own && c.existing != ExistingReplace {
 			return err // gRPC asked the caller's credentials, not these
 		}
 	}

@@ -150,7 +150,7 @@ func TestRefusalAtTheOpening(t *testing.T) {
 	if _, err := c.stream(t.Context(), &grpc.StreamDesc{}, nil, statFile, open); status.Code(err) != codes.Unauthenticated {
 		t.Fatalf("got %v, want Unauthenticated", err)
 	}
-	token, err := c.token(t.Context(), Token{})
+	token, err := c.selected.others.token(t.Context())
 	if err != nil || token.Value() != opaque(1) {
 		t.Errorf("the next call: got %q, %v, want another token", token.Value(), err)
 	}
@@ -167,7 +167,7 @@ func TestErrorAfterAnAttempt(t *testing.T) {
 		}
 		return Token{}, errReset
 	})
-	conn, err := NewClient(server.addr, src, AllClientScopes(), grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(server.roots, "")),
+	conn, err := NewClient(server.addr, src, AllClientScopes(), grpc.WithTransportCredentials(credentials.NewTLS(server.tls)),
 		grpc.WithDefaultServiceConfig(`{"methodConfig":[{"name":[{}],"retryPolicy":{"maxAttempts":2,"initialBackoff":"0.001s","maxBackoff":"0.001s","backoffMultiplier":1,"retryableStatusCodes":["UNAVAILABLE"]}}]}`))
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestTwoSelections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts = append(opts, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(server.roots, "")))
+	opts = append(opts, grpc.WithTransportCredentials(credentials.NewTLS(server.tls)))
 	conn, err := NewClient(server.addr, src, AllClientScopes(), opts...)
 	if err != nil {
 		t.Fatal(err)

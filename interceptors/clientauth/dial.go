@@ -32,7 +32,7 @@ func NewClient(target string, src TokenSource, scopes Selection, opts ...grpc.Di
 }
 
 // DialOptions returns the interceptors for unary calls and for streams, which share
-// the selection. What comes later among the dial options is inside: an interceptor of
+// the selection, and for [RetryStreams] a default service config. What comes later among the dial options is inside: an interceptor of
 // the program's own that follows these runs twice if a call is repeated with another
 // token, and sees both attempts; one that comes before runs once and sees the outcome.
 //
@@ -42,18 +42,30 @@ func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.Dial
 	if err != nil {
 		return nil, err
 	}
-	return []grpc.DialOption{
+	options := []grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(c.unary),
 		grpc.WithChainStreamInterceptor(c.stream),
-	}, nil
+	}
+	if len(c.replayed) > 0 {
+		text, err := serviceConfig(c.replayed)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, grpc.WithDefaultServiceConfig(text))
+	}
+	return options, nil
 }
 
 // UnaryClientInterceptor returns an interceptor that gives unary calls a token. A
 // call that the server refuses with the ErrorInfo reason TOKEN_INVALID,
 // TOKEN_EXPIRED or TOKEN_REVOKED of the domain scopeauth.v1, and with the called
 // method in its metadata "method", is repeated once if there is another token. Without
-// the method it may be the refusal of a call that the server itself made. grpc.Header,
-// grpc.Trailer and grpc.Peer tell of the last attempt.
+// the method it may be the refusal of a call that the server itself made. If there is
+// no other token, or no time, the server's error stands.
+//
+// The targets of grpc.Header, grpc.Trailer and grpc.Peer tell of the last attempt that
+// was sent. A function of grpc.OnFinish runs once for each attempt, also for one that
+// found no token, and gets its error.
 func UnaryClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.UnaryClientInterceptor, error) {
 	c, err := newCarrier(src, scopes, opts)
 	if err != nil {
@@ -63,8 +75,13 @@ func UnaryClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (
 }
 
 // StreamClientInterceptor returns an interceptor that gives streams a token when
-// they are opened. A stream whose token is refused is not repeated; the next call
-// gets another token.
+// they are opened; a live stream outlives its token.
+//
+// A server stream (the client sends one message) that the server refuses as
+// [UnaryClientInterceptor] says is opened once more with another token, unless the
+// caller has got a message of it or has called its Header, Trailer or Context. What is
+// said there of the options holds here too. Other streams whose token is refused are
+// not repeated, for which see [RetryStreams]; the next call gets another token.
 func StreamClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.StreamClientInterceptor, error) {
 	c, err := newCarrier(src, scopes, opts)
 	if err != nil {
@@ -75,11 +92,15 @@ func StreamClientInterceptor(src TokenSource, scopes Selection, opts ...Option) 
 
 // PerRPCCredentials returns the credentials alone, for grpc.WithPerRPCCredentials or
 // grpc.PerRPCCredentials, without the repetition of refused calls. Do not use them
-// together with the interceptors: the call would carry two tokens.
+// together with the interceptors: the call would carry two tokens. [RetryStreams] and
+// [ExistingReplace] are errors here.
 func PerRPCCredentials(src TokenSource, scopes Selection, opts ...Option) (credentials.PerRPCCredentials, error) {
 	c, err := newCarrier(src, scopes, opts)
 	if err != nil {
 		return nil, err
+	}
+	if len(c.replayed) > 0 || c.existing == ExistingReplace {
+		return nil, usageError("clientauth: PerRPCCredentials: RetryStreams and ExistingReplace need the interceptors: use DialOptions")
 	}
 	return c, nil
 }

@@ -56,14 +56,17 @@ const (
 	// ReasonScopeSets: the source already has tokens for as many different sets of
 	// scopes as it may hold. INTERNAL.
 	ReasonScopeSets Reason = "SCOPE_SETS"
-	// ReasonMethod: the connection's [ForMethods] does not name the method.
-	// PERMISSION_DENIED.
+	// ReasonMethod: the connection's [ForMethods] does not name the method, or
+	// [PerMethod] knows no scopes for it. PERMISSION_DENIED.
 	ReasonMethod Reason = "METHOD"
 	// ReasonPlaintext: the connection is in plaintext and [AllowInsecureTransport] is
 	// not set. UNAUTHENTICATED.
 	ReasonPlaintext Reason = "PLAINTEXT"
 	// ReasonTwice: the connection has the interceptors of this package twice. INTERNAL.
 	ReasonTwice Reason = "TWICE"
+	// ReasonExisting: the call has a value under the metadata key, or credentials,
+	// already, and [WithExistingAuthorization] says that it must not. INTERNAL.
+	ReasonExisting Reason = "EXISTING_AUTHORIZATION"
 	// ReasonPanic: a function that the user supplied panicked or ended its goroutine.
 	// INTERNAL.
 	ReasonPanic Reason = "PANIC"
@@ -89,6 +92,7 @@ var plainWords = map[Reason]string{
 	ReasonMethod:          "the method is not selected for this connection",
 	ReasonPlaintext:       "the connection is in plaintext",
 	ReasonTwice:           "the connection has the interceptors twice",
+	ReasonExisting:        "the call has an authorization already",
 	ReasonPanic:           "a function of the program's failed",
 }
 

@@ -11,17 +11,14 @@ import (
 
 // unary is the interceptor of unary calls.
 func (c *carrier) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	needed, err := c.selected.needsToken(c.policy, method)
+	ctx, slot, err := c.begin(ctx, method, opts)
 	if err != nil {
 		return err
 	}
-	if !needed {
+	if slot == nil {
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
-	if ctx, err = c.prepare(ctx, opts); err != nil {
-		return err
-	}
-	first := &callCarrier{carrier: c, method: method}
+	first := &callCarrier{carrier: c, slot: slot, method: method}
 	err = invoke(ctx, method, req, reply, cc, first.option(opts)...)
 	rejected := first.rejection(err)
 	if rejected.IsZero() || ctx.Err() != nil {
@@ -29,7 +26,7 @@ func (c *carrier) unary(ctx context.Context, method string, req, reply any, cc *
 	}
 	// Another token is fetched by the second attempt's own credentials, so that gRPC
 	// asks for it only when it can send it.
-	second := &callCarrier{carrier: c, method: method, rejected: rejected}
+	second := first.again(rejected)
 	again := invoke(ctx, method, req, reply, cc, second.option(opts)...)
 	if again != nil && second.sent.Load() == nil {
 		// It was not sent: there is no other token, or no time. What the server said
@@ -39,40 +36,41 @@ func (c *carrier) unary(ctx context.Context, method string, req, reply any, cc *
 	return again
 }
 
+// begin decides about a call; a nil slot means that it needs no token.
+func (c *carrier) begin(ctx context.Context, method string, opts []grpc.CallOption) (context.Context, *slot, error) {
+	slot, err := c.selected.slot(c.policy, method)
+	if err != nil {
+		return nil, nil, err
+	}
+	if slot == nil && c.existing == ExistingRespect {
+		return ctx, nil, nil
+	}
+	ctx, err = c.prepare(ctx, opts)
+	return ctx, slot, err
+}
+
 // stream is the interceptor of streams.
 func (c *carrier) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	needed, err := c.selected.needsToken(c.policy, method)
+	ctx, slot, err := c.begin(ctx, method, opts)
 	if err != nil {
 		return nil, err
 	}
-	if !needed {
+	if slot == nil {
 		return open(ctx, desc, cc, method, opts...)
 	}
-	if ctx, err = c.prepare(ctx, opts); err != nil {
-		return nil, err
-	}
-	call := &callCarrier{carrier: c, method: method}
+	call := &callCarrier{carrier: c, slot: slot, method: method, replayed: desc.ClientStreams && c.replayed[method]}
 	opened, err := open(ctx, desc, cc, method, call.option(opts)...)
 	if err != nil {
 		call.report(err)
 		return nil, call.explain(err, opts)
 	}
-	return &clientStream{ClientStream: opened, call: call}, nil
-}
-
-// clientStream notes that the server refused the token. Messages may have been sent
-// by then, so the stream is not opened again; the next call gets another token.
-type clientStream struct {
-	grpc.ClientStream
-
-	call *callCarrier
-}
-
-// RecvMsg implements grpc.ClientStream.
-func (s *clientStream) RecvMsg(m any) error {
-	err := s.ClientStream.RecvMsg(m)
-	if err != nil {
-		s.call.report(err)
+	if desc.ClientStreams {
+		return &clientStream{ClientStream: opened, call: call}, nil
 	}
-	return err
+	return &serverStream{call: call, current: opened, open: func(second *callCarrier) (grpc.ClientStream, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return open(ctx, desc, cc, method, second.option(opts)...)
+	}}, nil
 }

@@ -85,7 +85,7 @@ func TestPublicMethodsCarryNoToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			alone, err := grpc.NewClient(server.addr, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(server.roots, "")), grpc.WithPerRPCCredentials(creds))
+			alone, err := grpc.NewClient(server.addr, grpc.WithTransportCredentials(credentials.NewTLS(server.tls)), grpc.WithPerRPCCredentials(creds))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestCredentialsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := grpc.NewClient(server.addr, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(server.roots, "")), grpc.WithPerRPCCredentials(creds))
+	conn, err := grpc.NewClient(server.addr, grpc.WithTransportCredentials(credentials.NewTLS(server.tls)), grpc.WithPerRPCCredentials(creds))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestMetadataKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := grpc.NewClient(server.addr, append(opts, grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(server.roots, "")))...)
+	conn, err := grpc.NewClient(server.addr, append(opts, grpc.WithTransportCredentials(credentials.NewTLS(server.tls)))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestErrorCodes(t *testing.T) {
 func TestBackendDownFetchesNothing(t *testing.T) {
 	t.Parallel()
 	endpoint := &fakeEndpoint{}
-	s := &fileServer{addr: closedPort(t), roots: newFileServer(t, true, nil).roots}
+	s := &fileServer{addr: closedPort(t), tls: newFileServer(t, true, nil).tls}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	files := filesv1.NewFileReadServiceClient(s.dial(t, newSource(t, endpoint), AllClientScopes()))

@@ -14,9 +14,9 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// markedCarrier returns a carrier whose token 0 was refused on a stream. From then on
+// markedSlot returns the place of a token whose token 0 was refused on a stream. From then on
 // the endpoint answers with answer.
-func markedCarrier(t *testing.T, answer reply) (*carrier, *fakeEndpoint) {
+func markedSlot(t *testing.T, answer reply) (*slot, *fakeEndpoint) {
 	t.Helper()
 	endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
 		if n == 0 {
@@ -28,12 +28,13 @@ func markedCarrier(t *testing.T, answer reply) (*carrier, *fakeEndpoint) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := c.token(t.Context(), Token{})
+	s := c.selected.others
+	token, err := s.token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.rejected.Store(&token)
-	return c, endpoint
+	s.rejected.Store(&token)
+	return s, endpoint
 }
 
 // TestCallAfterARefusedStream: an innocent call waits 1 s at most, and at most half of
@@ -56,7 +57,7 @@ func TestCallAfterARefusedStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, _ := markedCarrier(t, test.answer)
+				s, _ := markedSlot(t, test.answer)
 				ctx := t.Context()
 				if test.deadline > 0 {
 					short, cancel := context.WithTimeout(ctx, test.deadline)
@@ -64,12 +65,12 @@ func TestCallAfterARefusedStream(t *testing.T) {
 					ctx = short
 				}
 				start := time.Now()
-				token, err := c.token(ctx, Token{})
+				token, err := s.token(ctx)
 				if err != nil || token.Value() != test.want || time.Since(start) != test.after {
 					t.Errorf("got %q, %v after %v, want %q after %v", token.Value(), err, time.Since(start), test.want, test.after)
 				}
 				start = time.Now()
-				if token, err = c.token(t.Context(), Token{}); err != nil || token.Value() != test.want || time.Since(start) != 0 {
+				if token, err = s.token(t.Context()); err != nil || token.Value() != test.want || time.Since(start) != 0 {
 					t.Errorf("the next call: got %q, %v after %v, want %q at once", token.Value(), err, time.Since(start), test.want)
 				}
 			})
@@ -81,13 +82,13 @@ func TestCallAfterARefusedStream(t *testing.T) {
 func TestEndedCallLeavesTheMark(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, endpoint := markedCarrier(t, ok(1, 3600))
+		s, endpoint := markedSlot(t, ok(1, 3600))
 		dead, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := c.token(dead, Token{})
+		_, err := s.token(dead)
 		wantReason(t, err, ReasonContext, codes.Canceled)
 		wantCount(t, endpoint, 1)
-		token, err := c.token(t.Context(), Token{})
+		token, err := s.token(t.Context())
 		if err != nil || token.Value() != opaque(1) {
 			t.Errorf("the next call: got %q, %v, want token 1", token.Value(), err)
 		}
@@ -100,7 +101,7 @@ func TestStatusText(t *testing.T) {
 	t.Parallel()
 	reasons := []Reason{
 		ReasonContext, ReasonClosed, ReasonNetwork, ReasonHTTPStatus, ReasonThrottled, ReasonRedirect, ReasonResponse, ReasonSecret, ReasonSource, ReasonRefused,
-		ReasonScopeNotGranted, ReasonRejected, ReasonScopes, ReasonScopeSets, ReasonMethod, ReasonPlaintext, ReasonTwice, ReasonPanic,
+		ReasonScopeNotGranted, ReasonRejected, ReasonScopes, ReasonScopeSets, ReasonMethod, ReasonPlaintext, ReasonTwice, ReasonExisting, ReasonPanic,
 	}
 	for _, r := range reasons {
 		e := &Error{reason: r, code: codes.Unavailable, text: "SECRET-TEXT", hint: "SECRET-HINT", cause: errReset}

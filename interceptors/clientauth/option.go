@@ -37,6 +37,7 @@ type config struct {
 	policy         *policy.Policy
 	insecureReason string
 	metadataKey    string
+	calls          callConfig
 }
 
 // use is what a config is for.

@@ -98,7 +98,7 @@ func nothingIsPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := carrier.metadata(token); err != nil {
+	if _, err := carrier.selected.others.metadata(carrier.key, token); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()

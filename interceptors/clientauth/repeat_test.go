@@ -156,7 +156,7 @@ func TestLastAttemptCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	call := &callCarrier{carrier: c, method: statFile}
+	call := &callCarrier{carrier: c, slot: c.selected.others, method: statFile}
 	refused := refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
 	if _, err := call.GetRequestMetadata(t.Context()); err != nil {
 		t.Fatal(err)
@@ -172,22 +172,25 @@ func TestLastAttemptCounts(t *testing.T) {
 	}
 }
 
-// TestStreamReportsForTheNextCall: the stream itself is not repeated.
+// TestStreamReportsForTheNextCall: a stream whose client sends messages is not
+// repeated itself.
 func TestStreamReportsForTheNextCall(t *testing.T) {
 	t.Parallel()
 	server := newFileServer(t, true, func(_ int, authorization []string) error {
 		if reflect.DeepEqual(authorization, bearer(0)) {
-			return refusal(readFile, codes.Unauthenticated, reason.Domain, reason.TokenExpired)
+			return refusal(appendFile, codes.Unauthenticated, reason.Domain, reason.TokenExpired)
 		}
 		return nil
 	})
 	endpoint := &fakeEndpoint{}
-	files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
+	files := filesv1.NewFileWriteServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
 	read := func() error {
-		stream, err := files.ReadFile(t.Context(), &filesv1.ReadFileRequest{})
+		stream, err := files.AppendFile(t.Context())
 		if err != nil {
 			return err
 		}
+		// It may be refused by then, which Recv tells.
+		_ = stream.Send(&filesv1.AppendFileRequest{})
 		_, err = stream.Recv()
 		return err
 	}

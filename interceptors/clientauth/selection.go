@@ -5,6 +5,7 @@ package clientauth
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,10 +14,9 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 )
 
-// Selection says which scopes the token of a connection has, and so what the server
-// at its other end could do with it elsewhere. A connection has one token. Choose
-// with [ForMethods], [FixedScopes] or [AllClientScopes]; the zero Selection is an
-// error.
+// Selection says which scopes the tokens of a connection have, and so what the server
+// at its other end could do with them elsewhere. Choose with [ForMethods],
+// [PerMethod], [FixedScopes] or [AllClientScopes]; the zero Selection is an error.
 //
 // Under every selection a method whose rule is public is called without a token.
 type Selection struct {
@@ -25,10 +25,55 @@ type Selection struct {
 
 // selected is a Selection that was checked against a policy.
 type selected struct {
-	// scopes is what the token has; none means all that the client has.
-	scopes []string
-	// named are the methods that may be called with the token; nil means any.
-	named map[string]bool
+	// methods are the methods that the selection speaks of, with the place of their
+	// token.
+	methods map[string]*slot
+	// others is for the methods that are not in it; nil refuses them.
+	others *slot
+	// refuse says why a method is refused.
+	refuse func(p *policy.Policy, method string) *Error
+}
+
+// slot decides about a call: with the token of the slot, without one if that is nil,
+// or not at all.
+func (s *selected) slot(p *policy.Policy, method string) (*slot, error) {
+	if slot := s.methods[method]; slot != nil {
+		return slot, nil
+	}
+	if rule, known := p.Rule(method); known && rule.Kind() == policy.KindPublic {
+		return nil, nil //nolint:nilnil // no token is needed
+	}
+	if s.others == nil {
+		return nil, s.refuse(p, method)
+	}
+	return s.others, nil
+}
+
+// slots returns each slot once.
+func (s *selected) slots() []*slot {
+	slots := slices.Collect(maps.Values(s.methods))
+	if s.others != nil {
+		slots = append(slots, s.others)
+	}
+	slices.SortFunc(slots, func(a, b *slot) int { return slices.Compare(a.scopes, b.scopes) })
+	return slices.Compact(slots)
+}
+
+// bind connects all slots to the source.
+func (s *selected) bind(source TokenSource) error {
+	slots, limit := s.slots(), defaultMaxScopeSets
+	if own, ok := source.(*ClientCredentials); ok {
+		limit = own.cfg.maxScopeSets
+	}
+	if len(slots) > limit {
+		return usageErrorf("clientauth: PerMethod: the rules of the policy have %d different sets of scopes, and there is room for the tokens of %d: give WithPolicy a policy of the server's files only (policy.WithFiles), use ForMethods, or raise MaxScopeSets; each set is a stream of paid tokens", len(slots), limit)
+	}
+	for _, slot := range slots {
+		if err := slot.bind(source); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ForMethods selects what the named methods need, and nothing else: the scopes of all
@@ -50,7 +95,7 @@ func ForMethods(fullMethods ...string) Selection {
 		if len(fullMethods) == 0 {
 			return selected{}, usageError("clientauth: ForMethods names no method")
 		}
-		named := map[string]bool{}
+		named := map[string]*slot{}
 		var scopes []string
 		var choices []policy.Rule
 		var errs []error
@@ -60,7 +105,7 @@ func ForMethods(fullMethods ...string) Selection {
 				errs = append(errs, err)
 				continue
 			}
-			named[method] = true
+			named[method] = nil // its place comes when all scopes are known
 			switch alternatives := rule.Alternatives(); len(alternatives) {
 			case 0: // any token will do
 			case 1:
@@ -80,7 +125,11 @@ func ForMethods(fullMethods ...string) Selection {
 		if len(scopes) == 0 {
 			return selected{}, usageError("clientauth: ForMethods: the named methods need a token but no scope, and a token request without scopes gets every scope of the client: use FixedScopes with one scope that the client has, or AllClientScopes if the server may have them all")
 		}
-		return selected{scopes: sortedScopes(scopes), named: named}, nil
+		token := &slot{scopes: sortedScopes(scopes)}
+		for method := range named {
+			named[method] = token
+		}
+		return selected{methods: named, refuse: notNamed}, nil
 	}}
 }
 
@@ -128,7 +177,7 @@ func FixedScopes(scopes ...string) Selection {
 				return selected{}, usageErrorf("clientauth: FixedScopes: %q is no scope (RFC 6749, section 3.3)", printable(scope, 100))
 			}
 		}
-		return selected{scopes: sortedScopes(scopes)}, nil
+		return selected{others: &slot{scopes: sortedScopes(scopes)}}, nil
 	}}
 }
 
@@ -136,22 +185,12 @@ func FixedScopes(scopes ...string) Selection {
 // do everything that this client can, at every server that trusts the user pool.
 // Prefer [ForMethods].
 func AllClientScopes() Selection {
-	return Selection{compile: func(*policy.Policy) (selected, error) { return selected{}, nil }}
+	return Selection{compile: func(*policy.Policy) (selected, error) { return selected{others: &slot{}}, nil }}
 }
 
-// needsToken decides about a call: with the connection's token, without one, or
-// not at all.
-func (s *selected) needsToken(p *policy.Policy, method string) (bool, error) {
-	if s.named[method] {
-		return true, nil
-	}
-	if rule, known := p.Rule(method); known && rule.Kind() == policy.KindPublic {
-		return false, nil
-	}
-	if s.named == nil {
-		return true, nil
-	}
-	return false, &Error{
+// notNamed is the refusal of ForMethods.
+func notNamed(_ *policy.Policy, method string) *Error {
+	return &Error{
 		reason: ReasonMethod, code: codes.PermissionDenied,
 		text: "the call was not sent: this connection's ForMethods does not name " + printable(method, 300),
 		hint: "add " + constantOf(method) + " to ForMethods, or, if the server takes the method without a token, a policy with a Public rule for it by WithPolicy",

@@ -32,7 +32,7 @@ func TestSelections(t *testing.T) {
 		"only authenticated":           {scopes: ForMethods(filesv1.FileReadService_WhoAmI_FullMethodName), err: []string{"every scope of the client", "FixedScopes"}},
 		"public":                       {scopes: ForMethods(filesv1.FileReadService_Version_FullMethodName), err: []string{"/demo.files.v1.FileReadService/Version is public"}},
 		"unknown method":               {scopes: ForMethods("/demo.files.v1.FileReadService/Nothing"), err: []string{"in no linked descriptor", "Nothing"}},
-		"unknown service":              {scopes: ForMethods("/grpc.health.v1.Health/Check"), err: []string{"in no linked descriptor"}},
+		"unknown service":              {scopes: ForMethods("/acme.v1.Unlinked/Check"), err: []string{"in no linked descriptor"}},
 		"no slash":                     {scopes: ForMethods("demo.files.v1.FileReadService/ReadFile"), err: []string{"/package.Service/Method"}},
 		"a service":                    {scopes: ForMethods("/demo.files.v1.FileReadService"), err: []string{"/package.Service/Method"}},
 		"empty name":                   {scopes: ForMethods(""), err: []string{"/package.Service/Method"}},
@@ -70,11 +70,24 @@ func TestSelections(t *testing.T) {
 					}
 				}
 			}
-			if err == nil && !slices.Equal(c.selected.scopes, test.want) {
-				t.Errorf("scopes: got %q, want %q", c.selected.scopes, test.want)
+			if err != nil {
+				return
+			}
+			if got := onlySlot(t, c).scopes; !slices.Equal(got, test.want) {
+				t.Errorf("scopes: got %q, want %q", got, test.want)
 			}
 		})
 	}
+}
+
+// onlySlot returns the place of a connection's one token.
+func onlySlot(t *testing.T, c *carrier) *slot {
+	t.Helper()
+	all := c.selected.slots()
+	if len(all) != 1 {
+		t.Fatalf("got %d places for tokens, want 1", len(all))
+	}
+	return all[0]
 }
 
 // TestForMethodsTakesNoMoreThanNeeded: a rule that leaves a choice adds nothing if the
@@ -98,10 +111,11 @@ func TestForMethodsTakesNoMoreThanNeeded(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if !slices.Equal(c.selected.scopes, test.want) {
-			t.Errorf("%s: got %q, want %q", name, c.selected.scopes, test.want)
+		scopes := onlySlot(t, c).scopes
+		if !slices.Equal(scopes, test.want) {
+			t.Errorf("%s: got %q, want %q", name, scopes, test.want)
 		}
-		if got := cap(c.selected.scopes); got != len(test.want) {
+		if got := cap(scopes); got != len(test.want) {
 			t.Errorf("%s: got room for %d scopes, want %d: a source that appends would write into the connection's", name, got, len(test.want))
 		}
 	}
@@ -135,8 +149,8 @@ func TestMethodWithoutRule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if needed, err := c.selected.needsToken(c.policy, "/bare.S/Call"); !needed || err != nil {
-		t.Errorf("got %v, %v, want a token", needed, err)
+	if got, err := c.selected.slot(c.policy, "/bare.S/Call"); got == nil || err != nil {
+		t.Errorf("got %v, %v, want a token", got, err)
 	}
 }
 
@@ -153,9 +167,9 @@ func TestNeedsToken(t *testing.T) {
 		"not named, same scope":      {scopes: ForMethods(filesv1.FileReadService_ReadFile_FullMethodName), method: unnamed, refuse: true},
 		"not named, authenticated":   {scopes: ForMethods(filesv1.FileReadService_ReadFile_FullMethodName), method: filesv1.FileReadService_WhoAmI_FullMethodName, refuse: true},
 		"not named, public":          {scopes: ForMethods(filesv1.FileReadService_ReadFile_FullMethodName), method: filesv1.FileReadService_Version_FullMethodName},
-		"unknown under ForMethods":   {scopes: ForMethods(filesv1.FileReadService_ReadFile_FullMethodName), method: "/grpc.health.v1.Health/Check", refuse: true},
-		"unknown under FixedScopes":  {scopes: FixedScopes("a/b"), method: "/grpc.health.v1.Health/Check", want: true},
-		"unknown under all":          {scopes: AllClientScopes(), method: "/grpc.health.v1.Health/Check", want: true},
+		"unknown under ForMethods":   {scopes: ForMethods(filesv1.FileReadService_ReadFile_FullMethodName), method: "/acme.v1.Unlinked/Check", refuse: true},
+		"unknown under FixedScopes":  {scopes: FixedScopes("a/b"), method: "/acme.v1.Unlinked/Check", want: true},
+		"unknown under all":          {scopes: AllClientScopes(), method: "/acme.v1.Unlinked/Check", want: true},
 		"public under FixedScopes":   {scopes: FixedScopes("a/b"), method: filesv1.FileReadService_Version_FullMethodName},
 		"authenticated under all":    {scopes: AllClientScopes(), method: filesv1.FileReadService_WhoAmI_FullMethodName, want: true},
 		"public by a rule in Go":     {scopes: ForMethods(filesv1.FileReadService_ReadFile_FullMethodName), method: "/grpc.health.v1.Health/Watch"},
@@ -178,7 +192,8 @@ func TestNeedsToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.selected.needsToken(c.policy, test.method)
+			place, err := c.selected.slot(c.policy, test.method)
+			got := place != nil
 			if got != test.want || (err != nil) != test.refuse {
 				t.Fatalf("got %v, %v, want %v (refused: %v)", got, err, test.want, test.refuse)
 			}

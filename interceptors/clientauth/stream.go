@@ -1,0 +1,140 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package clientauth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// clientStream is a stream whose client sends messages. It notes that the server
+// refused the token. Messages may have been sent by then, so the stream is not opened
+// again here; the next call gets another token.
+type clientStream struct {
+	grpc.ClientStream
+
+	call *callCarrier
+}
+
+// SendMsg implements grpc.ClientStream. Where gRPC has repeated the stream in vain, its
+// io.EOF is wrapped; programs compare it with ==, as its documentation says.
+func (s *clientStream) SendMsg(m any) error {
+	err := s.ClientStream.SendMsg(m)
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return err
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *clientStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err != nil {
+		s.call.report(err)
+	}
+	return err
+}
+
+// serverStream is a stream whose client sends one message. If its token is refused
+// before the caller has got anything of the answer, it is opened once more.
+type serverStream struct {
+	// call is the state of the stream in use; it is RecvMsg's.
+	call *callCarrier
+	// open opens the second stream, or returns an error if the call has ended.
+	open func(second *callCarrier) (grpc.ClientStream, error)
+
+	mu      sync.Mutex // guards the rest; not held while a message is waited for
+	current grpc.ClientStream
+	// request is the client's message once it and the end of the sending are on their
+	// way: from then on the caller sends nothing.
+	request any
+	ended   bool
+	// final says that the caller has got something of the current stream's answer, or
+	// that this is the second stream.
+	final bool
+}
+
+// stream returns the stream in use. If final, it stays that one.
+func (s *serverStream) stream(final bool) grpc.ClientStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.final = s.final || final
+	return s.current
+}
+
+// Header implements grpc.ClientStream.
+func (s *serverStream) Header() (metadata.MD, error) { return s.stream(true).Header() }
+
+// Trailer implements grpc.ClientStream.
+func (s *serverStream) Trailer() metadata.MD { return s.stream(true).Trailer() }
+
+// Context implements grpc.ClientStream.
+func (s *serverStream) Context() context.Context { return s.stream(true).Context() }
+
+// SendMsg implements grpc.ClientStream.
+func (s *serverStream) SendMsg(m any) error {
+	err := s.stream(false).SendMsg(m)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.request = m
+	}
+	return err
+}
+
+// CloseSend implements grpc.ClientStream.
+func (s *serverStream) CloseSend() error {
+	err := s.stream(false).CloseSend()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = s.request != nil
+	return err
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s *serverStream) RecvMsg(m any) error {
+	err := s.stream(false).RecvMsg(m)
+	if err == nil {
+		s.stream(true)
+		return nil
+	}
+	rejected := s.call.rejection(err)
+	if rejected.IsZero() {
+		return err
+	}
+	again := s.again(rejected)
+	if again == nil {
+		return err
+	}
+	return again.RecvMsg(m)
+}
+
+// again opens the stream with another token, or returns nil: then what the server said
+// stands. If that is because the stream cannot be repeated, the next call gets another
+// token.
+func (s *serverStream) again(rejected Token) grpc.ClientStream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.final || !s.ended {
+		s.call.slot.rejected.Store(&rejected)
+		return nil
+	}
+	s.final = true
+	s.call.renewed.Store(true)
+	second := s.call.again(rejected)
+	stream, err := s.open(second)
+	if err != nil {
+		return nil
+	}
+	// What goes wrong here comes out of RecvMsg.
+	_ = stream.SendMsg(s.request)
+	_ = stream.CloseSend()
+	s.current, s.call = stream, second
+	return stream
+}
