@@ -5,7 +5,6 @@ package clientauth
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 
@@ -160,13 +159,11 @@ func (c *callCarrier) report(err error) {
 // rejection returns the token that was sent if err is the server's word that another
 // one may do, and this call has not had another yet. UNAUTHENTICATED alone is not: a
 // handler can return it too, after it has done something. Nor is the refusal of
-// another method: a handler passes on what was said about its own token.
+// another method: a handler passes on what was said about its own token. An error of
+// this package has no ErrorInfo, and its attempt sent no token.
 func (c *callCarrier) rejection(err error) Token {
 	sent := c.sent.Load()
 	if sent == nil || c.renewed.Load() || status.Code(err) != codes.Unauthenticated {
-		return Token{}
-	}
-	if _, local := errors.AsType[*Error](err); local {
 		return Token{}
 	}
 	for _, detail := range status.Convert(err).Details() {

@@ -17,7 +17,7 @@
 // [ClientCredentials] is the source for the token endpoint of a Cognito domain or, with
 // UserPoolAPI in its [Config], for the operation GetClientToken, which needs no domain.
 // One source serves any number of connections; it holds one token for each set of
-// scopes. A [Selection] says which scopes a connection's token has. There is none
+// scopes. A [Selection] says which scopes a connection's tokens have. There is none
 // by default: a machine-to-machine token of Cognito has no audience, so a server
 // can use each token that it gets at every other server, as far as the token's
 // scopes go.
@@ -32,8 +32,19 @@
 // A call whose outgoing metadata already has a value under the key is left alone: it
 // goes out with that value and without the connection's token. So a service that
 // forwards the metadata of an incoming call as it is calls with its caller's token and
-// not with its own; leave "authorization" out of what is forwarded. An empty value
-// counts as none.
+// not with its own; leave "authorization" out of what is forwarded, or set
+// [WithExistingAuthorization]. An empty value counts as none.
+//
+// # A refused token
+//
+// A call whose token the server refuses, so that another may do, is repeated once with
+// another: unary calls and server streams by the interceptors, other streams by gRPC
+// where [RetryStreams] names them. It is never repeated once the caller has got
+// something of the answer, on PERMISSION_DENIED, or when the failure is this package's
+// own. A call asks for another token once, whoever repeats it; [ClientCredentials]
+// compares the refused token with the one that it holds, and fetches another at most
+// once in 60 s for each set of scopes. Interceptors that repeat calls by themselves,
+// such as go-grpc-middleware's retry, belong outside of these and see one call.
 //
 // # Errors
 //

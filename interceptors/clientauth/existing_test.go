@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
+	"github.com/scopeauth/scopeauth/interceptors/internal/reason"
+	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
 func version(ctx context.Context, conn *grpc.ClientConn, opts ...grpc.CallOption) error {
@@ -164,6 +166,49 @@ func TestExistingAuthorizationWithCredentialsAlone(t *testing.T) {
 		if got := server.sent("authorization")[before:]; len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
 			t.Errorf("authorization: got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestMetadataKeyOnBothSides: an end user's value stays beside the service's token.
+func TestMetadataKeyOnBothSides(t *testing.T) {
+	t.Parallel()
+	l := newWireLab(t, wireSetup{server: []serverauth.Option{serverauth.MetadataKey("x-service-auth")}})
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer user")
+	conn := l.dial(t, PerMethod(), MetadataKey("x-service-auth"))
+	for _, call := range []func(context.Context, *grpc.ClientConn, ...grpc.CallOption) error{stat, read} {
+		if err := call(ctx, conn); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, want := l.server.sent("authorization"), [][]string{{"Bearer user"}, {"Bearer user"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("authorization: got %q, want %q", got, want)
+	}
+	wantReasonOnTheWire(t, stat(t.Context(), l.dial(t, PerMethod())), codes.Unauthenticated, reason.TokenMissing)
+}
+
+// TestPlaintextUnderReplace: the error says what to do also where the call has
+// credentials of its own, since they are not used.
+func TestPlaintextUnderReplace(t *testing.T) {
+	t.Parallel()
+	server := newFileServer(t, false, nil)
+	endpoint := &fakeEndpoint{}
+	conn := server.dial(t, newSource(t, endpoint), AllClientScopes(), WithExistingAuthorization(ExistingReplace))
+	wantReason(t, stat(t.Context(), conn, grpc.PerRPCCredentials(ownCredentials{})), ReasonPlaintext, codes.Unauthenticated)
+	wantRequests(t, endpoint, 0)
+}
+
+// TestReplaceLeavesTheCallersOptions as they are: the caller may use them again.
+func TestReplaceLeavesTheCallersOptions(t *testing.T) {
+	t.Parallel()
+	server := newFileServer(t, true, nil)
+	conn := server.dial(t, newSource(t, &fakeEndpoint{}), AllClientScopes(), WithExistingAuthorization(ExistingReplace))
+	opts := make([]grpc.CallOption, 0, 2)
+	opts = append(opts, grpc.WaitForReady(true))
+	if err := stat(t.Context(), conn, opts...); err != nil {
+		t.Fatal(err)
+	}
+	if opts[:2][1] != nil {
+		t.Error("the space behind the caller's options was written to")
 	}
 }
 

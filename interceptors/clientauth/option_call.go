@@ -85,10 +85,10 @@ func (c *carrier) refuseExisting() error {
 // such as a connection that ended before the stream reached the server, asks for
 // another token too; the limit of one such fetch in 60 s holds.
 //
-// [DialOptions] and [NewClient] make it work by grpc.WithDefaultServiceConfig. That
-// of the program's own, if it comes later, a resolver's or an xDS server's service
-// config take its place, and so it is with the interceptors alone. Then the service
-// config must have for these methods
+// [DialOptions] makes it work by grpc.WithDefaultServiceConfig, of which a connection
+// has one: the last. A resolver's or an xDS server's service config takes its place, and
+// the interceptors alone have none. Then, and beside a service config of the program's
+// own, that must have for these methods
 //
 //	"retryPolicy": {"maxAttempts": 2, "initialBackoff": "0.01s", "maxBackoff": "0.01s",
 //	  "backoffMultiplier": 1, "retryableStatusCodes": ["UNAUTHENTICATED"]}

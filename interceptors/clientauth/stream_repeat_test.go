@@ -6,8 +6,10 @@ package clientauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -290,6 +292,47 @@ func TestServerStreamOfAnEndedCall(t *testing.T) {
 		t.Errorf("got %v after %d attempts, want the server's error after 1", err, opened)
 	}
 	wantRequests(t, endpoint, 1)
+}
+
+// TestServerStreamLookedAtFromOutside: another goroutine may ask for the headers at any
+// moment. It gets those of the stream whose messages the caller gets, or none.
+func TestServerStreamLookedAtFromOutside(t *testing.T) {
+	t.Parallel()
+	server := newFileServer(t, true, func(n int, _ []string) error {
+		if n%2 == 0 {
+			return readRefused()
+		}
+		return nil
+	})
+	server.read = func(stream filesv1.FileReadService_ReadFileServer) error {
+		if err := stream.SendHeader(metadata.Pairs("x-head", incoming(stream))); err != nil {
+			return err
+		}
+		return stream.Send(named(incoming(stream)))
+	}
+	n := int64(0)
+	src := sourceFunc(func(context.Context, Request) (Token, error) {
+		n++
+		return NewToken(fmt.Sprint("token-", n), time.Time{}), nil
+	})
+	files := filesv1.NewFileReadServiceClient(server.dial(t, src, AllClientScopes()))
+	for range 20 {
+		stream, err := files.ReadFile(t.Context(), &filesv1.ReadFileRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var head metadata.MD
+		var wg sync.WaitGroup
+		wg.Go(func() { head, _ = stream.Header() })
+		names, err := readAll(stream)
+		wg.Wait()
+		switch {
+		case err == nil && !reflect.DeepEqual(head.Get("x-head"), names):
+			t.Errorf("got the headers of %q and the messages of %q", head.Get("x-head"), names)
+		case err != nil && (head != nil || status.Code(err) != codes.Unauthenticated):
+			t.Errorf("got %v and the headers %v, want the server's error and none", err, head)
+		}
+	}
 }
 
 // endingStream ends the call when an answer has come.
