@@ -79,7 +79,7 @@ func UnaryClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (
 //
 // A server stream (the client sends one message) that the server refuses as
 // [UnaryClientInterceptor] says is opened once more with another token, unless the
-// caller has got a message of it or has called its Header, Trailer or Context. What is
+// caller has got a message of it or has called its Header or Context. What is
 // said there of the options holds here too. Other streams whose token is refused are
 // not repeated, for which see [RetryStreams]; the next call gets another token.
 func StreamClientInterceptor(src TokenSource, scopes Selection, opts ...Option) (grpc.StreamClientInterceptor, error) {

@@ -58,7 +58,7 @@ func (c *carrier) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cl
 	if slot == nil {
 		return open(ctx, desc, cc, method, opts...)
 	}
-	call := &callCarrier{carrier: c, slot: slot, method: method, replayed: desc.ClientStreams && c.replayed[method]}
+	call := &callCarrier{carrier: c, slot: slot, method: method, replayed: c.replayed[method]}
 	opened, err := open(ctx, desc, cc, method, call.option(opts)...)
 	if err != nil {
 		call.report(err)

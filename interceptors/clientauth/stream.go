@@ -44,19 +44,17 @@ func (s *clientStream) RecvMsg(m any) error {
 // serverStream is a stream whose client sends one message. If its token is refused
 // before the caller has got anything of the answer, it is opened once more.
 type serverStream struct {
-	// call is the state of the stream in use; it is RecvMsg's.
-	call *callCarrier
+	call *callCarrier // the state of the first stream
 	// open opens the second stream, or returns an error if the call has ended.
 	open func(second *callCarrier) (grpc.ClientStream, error)
 
 	mu      sync.Mutex // guards the rest; not held while a message is waited for
 	current grpc.ClientStream
-	// request is the client's message once it and the end of the sending are on their
-	// way: from then on the caller sends nothing.
+	// request is the client's message, as long as it may have to be sent again. ended
+	// says that the end of the sending came after it: the caller sends nothing more.
 	request any
 	ended   bool
-	// final says that the caller has got something of the current stream's answer, or
-	// that this is the second stream.
+	// final says that the caller has got something of the answer.
 	final bool
 }
 
@@ -64,15 +62,17 @@ type serverStream struct {
 func (s *serverStream) stream(final bool) grpc.ClientStream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.final = s.final || final
+	if final {
+		s.final, s.request = true, nil
+	}
 	return s.current
 }
 
 // Header implements grpc.ClientStream.
 func (s *serverStream) Header() (metadata.MD, error) { return s.stream(true).Header() }
 
-// Trailer implements grpc.ClientStream.
-func (s *serverStream) Trailer() metadata.MD { return s.stream(true).Trailer() }
+// Trailer implements grpc.ClientStream. It is called when the stream has ended.
+func (s *serverStream) Trailer() metadata.MD { return s.stream(false).Trailer() }
 
 // Context implements grpc.ClientStream.
 func (s *serverStream) Context() context.Context { return s.stream(true).Context() }
@@ -80,9 +80,9 @@ func (s *serverStream) Context() context.Context { return s.stream(true).Context
 // SendMsg implements grpc.ClientStream.
 func (s *serverStream) SendMsg(m any) error {
 	err := s.stream(false).SendMsg(m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.request = m
 	}
 	return err
@@ -125,16 +125,14 @@ func (s *serverStream) again(rejected Token) grpc.ClientStream {
 		s.call.slot.rejected.Store(&rejected)
 		return nil
 	}
-	s.final = true
-	s.call.renewed.Store(true)
-	second := s.call.again(rejected)
-	stream, err := s.open(second)
+	s.call.renewed.Store(true) // so that no refusal comes here again
+	stream, err := s.open(s.call.again(rejected))
 	if err != nil {
 		return nil
 	}
 	// What goes wrong here comes out of RecvMsg.
 	_ = stream.SendMsg(s.request)
 	_ = stream.CloseSend()
-	s.current, s.call = stream, second
+	s.current, s.request = stream, nil
 	return stream
 }

@@ -211,12 +211,13 @@ func TestServerStreamWithoutAnotherToken(t *testing.T) {
 		}
 		return oauthError("invalid_client")
 	}}
-	files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
+	counting := &countingSource{TokenSource: newSource(t, endpoint)}
+	files := filesv1.NewFileReadServiceClient(server.dial(t, counting, AllClientScopes()))
 	stream, err := files.ReadFile(t.Context(), &filesv1.ReadFileRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
+	for range 2 { // a caller may ask again
 		_, err = stream.Recv()
 		if _, local := errors.AsType[*Error](err); local || status.Code(err) != codes.Unauthenticated {
 			t.Errorf("got %v, want the server's error", err)
@@ -226,6 +227,9 @@ func TestServerStreamWithoutAnotherToken(t *testing.T) {
 		t.Errorf("authorization: got %q, want %q", got, want)
 	}
 	wantRequests(t, endpoint, 2)
+	if got := counting.asked.Load(); got != 2 {
+		t.Errorf("the source was asked %d times, want 2", got)
+	}
 }
 
 // TestServerStreamBeforeItsRequest: a stream that is refused on its headers, before
