@@ -48,7 +48,8 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 	case len(body) > maxBody:
 		return response{}, refuse(ReasonResponse, "the answer is too large", hintNotCognito)
 	case status == http.StatusOK:
-		fail.transient = !paid(x.tokenBody(body))
+		fail.billed = paid(x.tokenBody(body))
+		fail.transient = !fail.billed
 		if !isJSON {
 			return response{}, refuse(ReasonResponse, "the answer is not application/json", hintHTML(mediaType))
 		}
@@ -79,7 +80,7 @@ func (x *exchange) read(answer *http.Response, body []byte, scopes []string) (re
 		return response{}, refuse(ReasonHTTPStatus, "no token", hintHTML(mediaType))
 	}
 
-	members, err := parseResponse(x.tokenBody(body))
+	members, err := parseResponse(x.tokenBody(body), x.untyped)
 	if err != nil {
 		return response{}, refuse(ReasonResponse, "unusable answer: "+err.Error(), "")
 	}

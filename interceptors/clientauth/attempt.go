@@ -40,7 +40,15 @@ func (c *ClientCredentials) attempt(ctx context.Context, set *tokenSet, f *fligh
 		}
 		return response{}, err
 	}
-	return supervise(ctx, c, f, work{what: "the token request", reason: ReasonNetwork, running: &set.requests}, func() (response, *Error) { return c.exchange.fetch(ctx, known.secret, set.scopes) })
+	f.attempts++
+	c.counts.requests.Add(1)
+	return supervise(ctx, c, f, work{what: "the token request", reason: ReasonNetwork, running: &set.requests}, func() (response, *Error) {
+		r, err := c.exchange.fetch(ctx, known.secret, set.scopes)
+		if err == nil || err.billed {
+			c.counts.tokens.Add(1) // also if it comes too late
+		}
+		return r, err
+	})
 }
 
 // readSecret calls the user's function.

@@ -4,6 +4,7 @@
 package clientauth
 
 import (
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -17,7 +18,7 @@ import (
 func TestTransientFailureOnceIsNotSeen(t *testing.T) {
 	t.Parallel()
 	for name, bad := range map[string]reply{
-		"500": page(500), "503": page(503), "reset": {err: errReset}, "HTML": page(200), "truncated": {body: `{"access_`}, "405": {status: 405}, "hang": {after: time.Hour},
+		"500": page(500), "503": page(503), "reset": {err: errReset}, "DNS": {err: &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}}, "refused": {err: &net.OpError{Op: "dial", Err: errReset}}, "HTML": page(200), "truncated": {body: `{"access_`}, "405": {status: 405}, "hang": {after: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,27 +166,93 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// TestThrottledWithRetryAfter: not before, not after the time and a tenth. What is too
+// long is capped, and garbage is none.
 func TestThrottledWithRetryAfter(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
-			if n == 0 {
-				return reply{status: 429, header: http.Header{"Retry-After": {"20"}}}
-			}
-			return ok(n, 3600)
-		}}
-		c := newSource(t, endpoint)
-		_, err := c.Token(t.Context(), Request{})
-		wantReason(t, err, ReasonThrottled, codes.Unavailable)
-		time.Sleep(20*time.Second - 1)
-		_, err = c.Token(t.Context(), Request{})
-		wantReason(t, err, ReasonThrottled, codes.Unavailable)
-		wantCount(t, endpoint, 1)
-		time.Sleep(2*time.Second + 1)
-		if got := value(t, c); got != opaque(1) {
-			t.Errorf("got %q, want token 1", got)
-		}
-	})
+	for name, test := range map[string]struct {
+		header    func() string
+		withToken bool
+		low, high time.Duration
+	}{
+		"seconds":            {header: func() string { return "20" }, low: 20 * time.Second, high: 22 * time.Second},
+		"date":               {header: func() string { return time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat) }, low: 20 * time.Second, high: 22 * time.Second},
+		"garbage":            {header: func() string { return "a while" }, low: 500 * time.Millisecond, high: 1500 * time.Millisecond},
+		"a year":             {header: func() string { return "31536000" }, low: 30 * time.Second, high: 33 * time.Second},
+		"seconds, token":     {header: func() string { return "20" }, withToken: true, low: 20 * time.Second, high: 22 * time.Second},
+		"a year, token":      {header: func() string { return "31536000" }, withToken: true, low: 300 * time.Second, high: 330 * time.Second},
+		"date in past":       {header: func() string { return "Sun, 06 Nov 1994 08:49:37 GMT" }, low: 500 * time.Millisecond, high: 1500 * time.Millisecond},
+		"none":               {header: func() string { return "" }, low: 500 * time.Millisecond, high: 1500 * time.Millisecond},
+		"none, with a token": {header: func() string { return "" }, withToken: true, low: 500 * time.Millisecond, high: 1500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				busy := false
+				endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
+					if busy {
+						return reply{status: 429, header: http.Header{"Retry-After": {test.header()}}}
+					}
+					return ok(n, 24*3600)
+				}}
+				c := newSource(t, endpoint)
+				if test.withToken {
+					value(t, c)
+					time.Sleep(21 * time.Hour) // stale
+				}
+				busy = true
+				before := endpoint.count()
+				_, err := c.Token(t.Context(), Request{})
+				if !test.withToken {
+					wantReason(t, err, ReasonThrottled, codes.Unavailable)
+				}
+				wantCount(t, endpoint, before+1)
+				start := time.Now()
+				for endpoint.count() == before+1 {
+					time.Sleep(10 * time.Millisecond)
+					if _, err = c.Token(t.Context(), Request{}); (err == nil) != test.withToken {
+						t.Fatalf("got %v", err)
+					}
+					synctest.Wait()
+				}
+				if d := time.Since(start); d < test.low || d > test.high+10*time.Millisecond {
+					t.Errorf("the next request came after %v, want %v to %v", d, test.low, test.high)
+				}
+			})
+		})
+	}
+}
+
+// TestBadBodiesAreNoEnd: the tries go on however often the answer is of no use.
+func TestBadBodiesAreNoEnd(t *testing.T) {
+	t.Parallel()
+	for name, bad := range map[string]reply{
+		"HTML": page(200), "empty": {}, "truncated": {body: `{"access_`}, "array": {body: `[]`}, "trailing data": {body: `{"token_type":"Bearer"} {}`},
+		"405": {status: 405}, "403": page(403),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				good := false
+				endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
+					if good {
+						return ok(n, 3600)
+					}
+					return bad
+				}}
+				c := newSource(t, endpoint)
+				for range 600 {
+					if _, err := c.Token(t.Context(), Request{}); status.Code(err) != codes.Unavailable {
+						t.Fatalf("got %v, want Unavailable", err)
+					}
+					time.Sleep(time.Second)
+				}
+				good = true
+				time.Sleep(maxPauseNoToken)
+				value(t, c)
+			})
+		})
+	}
 }
 
 func TestInvalidClient(t *testing.T) {
@@ -215,12 +282,22 @@ func TestInvalidClientWhileTheTokenIsUsable(t *testing.T) {
 			}
 			return oauthError("invalid_client")
 		}}
-		c := newSource(t, endpoint)
+		var fetches reports
+		c := newSource(t, endpoint, WithReporter(&fetches))
 		for range 96 { // to 960 s, the token ends at 970 s
 			if got := value(t, c); got != opaque(0) {
 				t.Fatalf("got %q, want the old token", got)
 			}
 			time.Sleep(10 * time.Second)
+		}
+		refused := fetches.all()[1:]
+		if len(refused) < 2 {
+			t.Errorf("got %d reports of a refusal, want some", len(refused))
+		}
+		for _, f := range refused {
+			if f.Reason != ReasonRefused || f.OAuthCode != "invalid_client" || !f.TokenUsable {
+				t.Errorf("got the report %+v, want a refusal while the token is usable", f)
+			}
 		}
 		time.Sleep(10 * time.Second)
 		_, err := c.Token(t.Context(), Request{})

@@ -89,7 +89,7 @@ func TestRefreshPointIsSpread(t *testing.T) {
 	const life = 1000 * time.Second
 	low, high := time.Duration(1<<62), time.Duration(0)
 	for range 2000 {
-		e := newEntry(response{token: "t", life: life}, 0, time.Time{})
+		e := new(clock).newEntry(response{token: "t", life: life}, 0, 0)
 		low, high = min(low, e.refreshAt), max(high, e.refreshAt)
 	}
 	if low < 750*time.Second || low > 760*time.Second || high > 850*time.Second || high < 840*time.Second {
@@ -110,7 +110,7 @@ func TestSlack(t *testing.T) {
 	} {
 		low, high := time.Duration(1<<62), time.Duration(0)
 		for range 2000 {
-			e := newEntry(response{token: "t", life: test.life}, 0, time.Time{})
+			e := new(clock).newEntry(response{token: "t", life: test.life}, 0, 0)
 			low, high = min(low, e.refreshAt), max(high, e.refreshAt)
 			if e.hardAt-e.refreshAt < test.slack || e.refreshAt <= test.life/2 {
 				t.Fatalf("life %v: refresh at %v of %v, want %v before and after half of the life", test.life, e.refreshAt, e.hardAt, test.slack)
@@ -258,6 +258,39 @@ func TestMissingLifeIsLogged(t *testing.T) {
 	}
 }
 
+// TestLargeTokenIsLogged: from 6 KiB on, which is used.
+func TestLargeTokenIsLogged(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]bool{largeToken: false, largeToken + 1: true} {
+		logs := &logBuffer{}
+		token := strings.Repeat("a", size)
+		c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return okToken(token, "3600") }}, WithLogger(logs.logger()))
+		if got := value(t, c); got != token {
+			t.Errorf("%d bytes: got a token of %d", size, len(got))
+		}
+		if err := c.Close(); err != nil { // waits for the log
+			t.Fatal(err)
+		}
+		if got := strings.Contains(logs.String(), "level=WARN msg=\"clientauth: the token is large"); got != want || strings.Contains(logs.String(), "aaa") {
+			t.Errorf("%d bytes: got the log %.200q, want a warning: %v", size, logs.String(), want)
+		}
+	}
+}
+
+// TestAllowMissingTokenType: by the option alone.
+func TestAllowMissingTokenType(t *testing.T) {
+	t.Parallel()
+	endpoint := &fakeEndpoint{answer: func(int, request) reply { return reply{body: `{"access_token":"abc","expires_in":3600}`} }}
+	_, err := newSource(t, endpoint).Token(t.Context(), Request{})
+	wantReason(t, err, ReasonResponse, codes.Unavailable)
+	if !strings.Contains(err.Error(), "token_type is missing (RFC 6749, section 5.1, requires it)") {
+		t.Errorf("got the text %q, want what is missing", err)
+	}
+	if got := value(t, newSource(t, endpoint, AllowMissingTokenType())); got != "abc" {
+		t.Errorf("got %q, want the token", got)
+	}
+}
+
 func TestGrantedScopes(t *testing.T) {
 	t.Parallel()
 	asked := []string{"demo/read.file", "demo/write.file"}
@@ -330,10 +363,15 @@ func TestCallerContext(t *testing.T) {
 func TestHangEndsWithTheFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return reply{after: time.Hour} }})
+		endpoint := &fakeEndpoint{answer: func(int, request) reply { return reply{after: time.Hour} }}
+		c := newSource(t, endpoint)
 		start := time.Now()
 		_, err := c.Token(t.Context(), Request{})
 		wantReason(t, err, ReasonNetwork, codes.Unavailable)
+		wantCount(t, endpoint, flightAttempts)
+		if second := endpoint.all()[1].at.Sub(start); second < attemptTimeout || second > attemptTimeout+attemptGap {
+			t.Errorf("the second request came after %v, want 5 s and the gap", second)
+		}
 		if got := time.Since(start); got < 10*time.Second || got > flightTimeout {
 			t.Errorf("ended after %v, want at most %v", got, flightTimeout)
 		}

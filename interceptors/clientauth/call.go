@@ -5,6 +5,8 @@ package clientauth
 
 import (
 	"context"
+	"errors"
+	"io"
 	"slices"
 	"sync/atomic"
 
@@ -32,6 +34,8 @@ type callCarrier struct {
 	// renewed is true once the source was asked for another token because of this call,
 	// which happens once, whoever repeats it.
 	renewed atomic.Bool
+	// repeated is true from when the call has another token until the outcome is known.
+	repeated atomic.Bool
 	// sent is the token of the last attempt; nil if that had none.
 	sent atomic.Pointer[tokenData]
 
@@ -124,6 +128,7 @@ func (c *callCarrier) token(ctx context.Context, before Token) (Token, error) {
 		// gRPC does not say why it repeats the call. If it was not the token, the old one
 		// does; if it was, the server says so again.
 		if token, err := c.slot.other(ctx, before); err == nil {
+			c.repeats()
 			return token, nil
 		}
 	}
@@ -133,8 +138,8 @@ func (c *callCarrier) token(ctx context.Context, before Token) (Token, error) {
 // otherThanRejected returns the token for the attempt that an interceptor of this
 // package repeats.
 func (c *callCarrier) otherThanRejected(ctx context.Context) (Token, error) {
-	rejected := c.rejected
-	if c.renewed.Swap(true) {
+	rejected, again := c.rejected, c.renewed.Swap(true)
+	if again {
 		// gRPC repeats this attempt in its turn. The source knows by now.
 		rejected = Token{}
 	}
@@ -146,7 +151,25 @@ func (c *callCarrier) otherThanRejected(ctx context.Context) (Token, error) {
 		// A source that does not know Request.Rejected.
 		return Token{}, rejectedError("the token source gave the same token again")
 	}
+	if !again {
+		c.repeats()
+	}
 	return token, nil
+}
+
+// repeats counts a call that is repeated with another token.
+func (c *callCarrier) repeats() {
+	c.repeated.Store(true)
+	if c.slot.own != nil {
+		c.slot.own.counts.retries.Add(1)
+	}
+}
+
+// received takes what a call that may have been repeated received first.
+func (c *callCarrier) received(err error) {
+	if c.repeated.Load() && c.repeated.Swap(false) && err != nil && !errors.Is(err, io.EOF) && c.slot.own != nil {
+		c.slot.own.counts.retriesFailed.Add(1)
+	}
 }
 
 // report keeps the rejected token for the connection's next call.

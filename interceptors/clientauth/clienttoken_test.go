@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -41,6 +42,7 @@ func newAPISource(t *testing.T, api string, transport http.RoundTripper, secret,
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantNoLeak(t, c)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -211,9 +213,15 @@ func TestGetClientTokenRefused(t *testing.T) {
 			return apiError("NotAuthorizedException")
 		}}
 		store := &vault{secret: "wrong"}
+		var fetches reports
 		c := newAPISource(t, testAPI, endpoint, store.read, StaticSecret("wrong too"))
+		c.cfg.reporters = append(c.cfg.reporters, &fetches)
 		wantDenied(t, c, 20*time.Second)
 		wantCount(t, endpoint, 2)
+		want := []Fetch{{ClientID: testClient, Cause: CauseCold, Reason: ReasonRefused, APIErrorType: "NotAuthorizedException", HTTPStatus: 400, Attempts: 2}}
+		if got := fetches.all(); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
 		store.set("right")
 		time.Sleep(lookGap)
 		if got := value(t, c); got != opaque(2) {

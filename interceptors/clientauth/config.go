@@ -29,8 +29,8 @@ type Config struct {
 	// NextSecret reads a second secret, which is tried when the first is refused
 	// as invalid_client or cannot be read: an app client can have two while one
 	// replaces the other (API reference, AddUserPoolClientSecret). Once it has worked it
-	// is tried first, until it fails. One that cannot be
-	// read changes nothing: what came of the first stands. Optional.
+	// is tried first, until it fails. One that cannot be read changes nothing: what came
+	// of the first stands. Optional.
 	NextSecret SecretFunc
 }
 

@@ -23,9 +23,17 @@ import (
 // A token is renewed after 75 to 85 % of its life, in the background, by the first
 // call that comes then; calls go on with the old token meanwhile, and also while
 // the token endpoint is down, until shortly before it ends. A source that is not
-// used fetches nothing. There is at most one fetch per set of scopes at a time, and
-// all who wait share its outcome, also a failure; after a failure callers without a
-// token fail at once until the next try is due.
+// used fetches nothing; see [KeepWarm] for renewals by a timer. A token that has ended
+// by the machine's time of day alone, as after its sleep, is renewed while calls wait up
+// to 1 s, and then used: the time may be wrong.
+//
+// There is at most one fetch per set of scopes at a time, and all who wait share its
+// outcome, also a failure; after a failure callers without a token fail at once until the
+// next try is due, in 1 to 10 s for what may pass and in 30 s to 5 min for a refusal. A
+// [SecretFunc] that returns another secret ends the pause after a refusal and after a
+// secret that could not be read.
+//
+// [WithReporter] tells each fetch, and [ClientCredentials.Stats] counts.
 //
 // A ClientCredentials is safe for concurrent use. Call [ClientCredentials.Close]
 // when it is no longer needed.
@@ -43,6 +51,8 @@ type ClientCredentials struct {
 
 	mu      sync.Mutex
 	flights map[*flight]struct{} // those that run
+
+	counts counts
 }
 
 // NewClientCredentials returns a source for one app client. It makes no request.
@@ -69,13 +79,16 @@ func NewClientCredentials(cfg Config, opts ...Option) (*ClientCredentials, error
 		options.transport = newTransport()
 	}
 	c := &ClientCredentials{
-		exchange: exchange{endpoint: target, clientID: cfg.ClientID, style: options.authStyle, transport: options.transport, api: cfg.UserPoolAPI != ""},
-		secrets:  secrets{funcs: functions},
-		cfg:      options,
-		clock:    clock{start: time.Now()},
-		closing:  make(chan struct{}),
-		flights:  map[*flight]struct{}{},
+		exchange: exchange{
+			endpoint: target, clientID: cfg.ClientID, style: options.authStyle, transport: options.transport,
+			api: cfg.UserPoolAPI != "", untyped: options.untypedTokens,
+		},
+		secrets: secrets{funcs: functions},
+		cfg:     options,
+		closing: make(chan struct{}),
+		flights: map[*flight]struct{}{},
 	}
+	c.clock.begin(time.Now())
 	c.sets.Store(&map[string]*tokenSet{})
 	return c, nil
 }
@@ -129,30 +142,51 @@ func (c *ClientCredentials) Token(ctx context.Context, req Request) (Token, erro
 
 // tokenOf is Token for a set of scopes that was looked up.
 func (c *ClientCredentials) tokenOf(ctx context.Context, set *tokenSet, rejected Token) (Token, error) {
-	if c.closed.Load() {
-		return Token{}, closedError()
+	if err := c.refuse(ctx); err != nil {
+		return Token{}, err
 	}
-	if err := ctx.Err(); err != nil {
-		return Token{}, contextError(err)
+	held := set.current.Load()
+	mono, wall := c.clock.hands()
+	if held != nil && mono < held.refreshAt && wall < held.over && rejected.IsZero() {
+		return held.use(), nil
 	}
-	held, now := set.current.Load(), c.clock.mono()
-	switch {
-	case held == nil || now >= held.hardAt:
-		return c.await(ctx, set, rejected)
-	case !rejected.IsZero() && held.token.same(rejected):
-		return c.await(ctx, set, rejected)
-	case now >= held.refreshAt && int64(now) >= set.quietUntil.Load():
-		c.renew(set) //nolint:contextcheck // a flight has no context of a caller
+	held, err := c.obtain(ctx, set, want{rejected: rejected})
+	if err != nil {
+		return Token{}, err
 	}
-	return held.token, nil
+	return held.use(), nil
 }
 
-// Warm gets the token for the given scopes, all that the client has if there are
-// none, so that the first call does not wait for it. It returns the error that the
-// first call would have got.
-func (c *ClientCredentials) Warm(ctx context.Context, scopes ...string) error {
-	_, err := c.Token(ctx, Request{Scopes: scopes})
-	return err
+// refuse returns the error of a call that gets no token, or nil.
+func (c *ClientCredentials) refuse(ctx context.Context) error {
+	if c.closed.Load() {
+		return closedError()
+	}
+	if err := ctx.Err(); err != nil {
+		return contextError(err)
+	}
+	return nil
+}
+
+// obtain returns a token that is usable, which may have to be fetched.
+func (c *ClientCredentials) obtain(ctx context.Context, set *tokenSet, w want) (*entry, error) {
+	held := set.current.Load()
+	mono, wall := c.clock.hands()
+	switch {
+	case held == nil || mono >= held.hardAt:
+		return c.await(ctx, set, w)
+	case !w.rejected.IsZero() && held.token.same(w.rejected):
+		return c.await(ctx, set, w)
+	case wall >= held.over:
+		held, err := c.replaceSuspect(ctx, set, held)
+		if err != nil || c.clock.mono() < held.hardAt {
+			return held, err
+		}
+		return c.await(ctx, set, w)
+	case mono >= held.refreshAt && int64(mono) >= set.quietUntil.Load():
+		c.renew(set, CauseStale) //nolint:contextcheck // a flight has no context of a caller
+	}
+	return held, nil
 }
 
 // closePatience is how long Close waits for requests that it gave up.
@@ -174,6 +208,9 @@ func (c *ClientCredentials) Close() error {
 	}
 	c.mu.Unlock()
 
+	for _, set := range *c.sets.Load() {
+		set.silence()
+	}
 	for _, f := range running {
 		f.cancel()
 	}

@@ -32,9 +32,10 @@ func NewClient(target string, src TokenSource, scopes Selection, opts ...grpc.Di
 }
 
 // DialOptions returns the interceptors for unary calls and for streams, which share
-// the selection, and for [RetryStreams] a default service config. What comes later among the dial options is inside: an interceptor of
-// the program's own that follows these runs twice if a call is repeated with another
-// token, and sees both attempts; one that comes before runs once and sees the outcome.
+// the selection, and for [RetryStreams] a default service config. What comes later among
+// the dial options is inside: an interceptor of the program's own that follows these
+// runs twice if a call is repeated with another token, and sees both attempts; one that
+// comes before runs once and sees the outcome.
 //
 // A selection that the policy does not bear out is an error.
 func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.DialOption, error) {

@@ -22,6 +22,12 @@
 // can use each token that it gets at every other server, as far as the token's
 // scopes go.
 //
+// A token is renewed in the background by the calls that use it, or with [KeepWarm] by a
+// timer; [ClientCredentials.Warm] fetches it before the first call. A secret is read anew
+// for each token request, so a rotation needs no restart, and one that was refused is
+// tried again once it has changed. [WithReporter] tells each fetch, for metrics and
+// audit, and [ClientCredentials.Stats] counts what was fetched and what was spared.
+//
 // # Interceptors decide, call credentials carry
 //
 // The interceptors choose what a call needs and add [grpc.PerRPCCredentials] to

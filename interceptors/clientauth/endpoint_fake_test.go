@@ -5,6 +5,7 @@ package clientauth
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -140,8 +141,11 @@ func jwt(claims map[string]any) string {
 		return ""
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	return encode([]byte(`{"alg":"RS256","kid":"k"}`)) + "." + encode(payload) + "." + encode([]byte("the-signature"))
+	return encode([]byte(`{"alg":"RS256","kid":"k"}`)) + "." + encode(payload) + "." + tokenSignature
 }
+
+// tokenSignature ends each token that jwt makes.
+const tokenSignature = "dGhlLXNpZ25hdHVyZQ"
 
 func okToken(token string, expiresIn string) reply {
 	if expiresIn != "" {
@@ -174,6 +178,32 @@ func (l *logBuffer) logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
+// listen keeps what c says from now on, beside its own logger and reporters: log
+// records, events, errors and figures. The result returns it.
+func listen(c *ClientCredentials) (printed func() string) {
+	all := &logBuffer{}
+	own := c.cfg.log().Handler()
+	c.cfg.logger = slog.New(slog.NewMultiHandler(own, all.logger().Handler()))
+	c.cfg.reporters = append(c.cfg.reporters, LogFetches(all.logger()), reporterFunc(func(_ context.Context, f Fetch) {
+		stats := c.Stats()
+		_, _ = fmt.Fprintf(all, "%+v %+v %v\n", f, stats, c)
+		for _, set := range stats.Sets {
+			_, _ = fmt.Fprintf(all, "%v\n", set.LastError)
+		}
+	}))
+	return all.String
+}
+
+// leakIn returns where text has a secret or a token of these tests, or "".
+func leakIn(text string) string {
+	for _, value := range []string{testSecret, hiddenSecret, hiddenToken, strings.TrimSuffix(opaque(0), "0"), tokenSignature} {
+		if i := strings.Index(text, value); i >= 0 {
+			return "..." + text[max(0, i-200):i+len(value)]
+		}
+	}
+	return ""
+}
+
 // newSource returns a source at the fake endpoint that is closed with the test.
 func newSource(tb testing.TB, endpoint http.RoundTripper, opts ...Option) *ClientCredentials {
 	tb.Helper()
@@ -182,10 +212,23 @@ func newSource(tb testing.TB, endpoint http.RoundTripper, opts ...Option) *Clien
 	if err != nil {
 		tb.Fatalf("NewClientCredentials: %v", err)
 	}
+	wantNoLeak(tb, c)
 	tb.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			tb.Errorf("Close: %v", err)
 		}
 	})
 	return c
+}
+
+// wantNoLeak fails at the end of the test, after its Close, if c has
+// printed a token or a secret.
+func wantNoLeak(tb testing.TB, c *ClientCredentials) {
+	tb.Helper()
+	printed := listen(c)
+	tb.Cleanup(func() {
+		if leak := leakIn(printed()); leak != "" {
+			tb.Errorf("the source printed a token or secret: %s", leak)
+		}
+	})
 }

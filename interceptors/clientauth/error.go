@@ -121,6 +121,8 @@ type Error struct {
 	httpStatus   int
 	cause        error
 
+	// billed is set if the answer held a token, which costs money.
+	billed bool
 	// transient errors may go away when the request is repeated.
 	transient bool
 	// retryAfter is what the endpoint asked for, or 0.
@@ -170,8 +172,11 @@ func (e *Error) wrongSecret() bool {
 	return e.oauthCode == "invalid_client" || e.apiErrorType == "NotAuthorizedException" || e.reason == ReasonSecret
 }
 
-// denial reports whether a changed secret ends the pause after the failure.
-func (e *Error) denial() bool { return e.reason == ReasonRefused || e.reason == ReasonSecret }
+// denial reports whether a changed secret ends the pause after the failure. It does not
+// where the endpoint asked for the pause: it meant the rate, whatever the secret is.
+func (e *Error) denial() bool {
+	return (e.reason == ReasonRefused || e.reason == ReasonSecret) && e.retryAfter == 0
+}
 
 // contextError wraps the error of a caller's context. gRPC makes UNAUTHENTICATED
 // or INTERNAL of a bare one.

@@ -27,7 +27,8 @@ type exchange struct {
 	style     AuthStyle
 	transport http.RoundTripper
 	// api calls GetClientToken in place of a domain's token endpoint.
-	api bool
+	api     bool
+	untyped bool // answers without token_type will do
 }
 
 // fetch makes one token request, within the time of ctx.

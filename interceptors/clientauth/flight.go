@@ -29,16 +29,24 @@ const (
 // none of their deadlines and values, and it goes on when all of them have left.
 type flight struct {
 	cancel context.CancelFunc
+	cause  Cause
+	// begun is when its first request may go out, on the clock.
+	begun time.Duration
 	// notes are what to log when the outcome is known. They are the flight's own
 	// goroutine's.
 	notes []note
-	// used are the secrets that were used. They are the flight's own goroutine's too.
-	used usedSecrets
+	// attempts counts the requests, and used are the secrets that were used. They are the
+	// flight's own goroutine's too.
+	attempts int
+	used     usedSecrets
 
 	done chan struct{}
-	// token or err is set before done is closed.
-	token Token
-	err   *Error
+	// held or err is set before done is closed.
+	held *entry
+	err  *Error
+	// took is how long it took, and usable whether there was a token when it failed.
+	took   time.Duration
+	usable bool
 
 	// running counts the flight's goroutine and the calls of the user's functions
 	// that it made; over is closed when all have ended.
@@ -47,25 +55,30 @@ type flight struct {
 }
 
 // start begins a flight whose first request waits for delay. The caller holds set.mu.
-func (c *ClientCredentials) start(set *tokenSet, delay time.Duration) (*flight, error) {
+func (c *ClientCredentials) start(set *tokenSet, cause Cause, delay time.Duration) (*flight, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed.Load() {
 		return nil, closedError()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), flightTimeout+delay)
-	f := &flight{cancel: cancel, done: make(chan struct{}), over: make(chan struct{})}
+	f := &flight{
+		cancel: cancel, cause: cause, begun: c.clock.mono() + delay,
+		done: make(chan struct{}), over: make(chan struct{}),
+	}
 	f.running.Store(1)
 	c.flights[f] = struct{}{}
 	set.flight = f
 	set.quietUntil.Store(quiet)
+	c.counts.fetches.Add(1)
 	go func() {
 		defer c.leave(f)
 		defer cancel()
 		held, err := c.fly(ctx, set, f, delay)
-		c.land(set, f, held, err)
+		c.land(set, f, held, err) //nolint:contextcheck // the flight's own has ended
 		// A handler of the user's may be slow, so those who wait come first.
 		c.writeLog(set, f) //nolint:contextcheck // the flight's own has ended
+		c.report(set, f)   //nolint:contextcheck // the flight's own has ended
 	}()
 	return f, nil
 }
@@ -123,7 +136,7 @@ func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, f *flight, d
 }
 
 func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, f *flight, use int) (*entry, *Error) {
-	t0, wall := c.clock.mono(), time.Now()
+	t0, wall := c.clock.hands()
 	r, err := c.attempt(ctx, set, f, use)
 	if err != nil {
 		return nil, err
@@ -135,7 +148,11 @@ func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, f *flight,
 		f.note(slog.LevelWarn, "clientauth: the token endpoint does not say how long the token lives; it is kept for "+defaultLife.String(),
 			slog.String("token_url", c.exchange.endpoint.shown))
 	}
-	return newEntry(r, t0, wall.Round(0).Add(r.life)), nil
+	if len(r.token) > largeToken {
+		f.note(slog.LevelWarn, "clientauth: the token is large: servers take about 8 KiB for all headers of a call",
+			slog.Int("bytes", len(r.token)), slog.String("client_id", c.exchange.clientID))
+	}
+	return c.clock.newEntry(r, t0, wall), nil
 }
 
 // checkGranted compares what was asked for with what the token has. Cognito leaves
@@ -188,10 +205,8 @@ func (f *flight) note(level slog.Level, text string, attrs ...slog.Attr) {
 // writeLog writes what a flight has to say after it has landed.
 func (c *ClientCredentials) writeLog(set *tokenSet, f *flight) {
 	if f.err != nil && f.err.reason != ReasonClosed {
-		held := set.current.Load()
-		usable := held != nil && c.clock.mono() < held.hardAt
 		level := slog.LevelError
-		if usable {
+		if f.usable {
 			level = slog.LevelWarn
 		}
 		f.note(level, "clientauth: no new token",
@@ -199,7 +214,7 @@ func (c *ClientCredentials) writeLog(set *tokenSet, f *flight) {
 			slog.String("reason", string(f.err.reason)),
 			slog.String("client_id", c.exchange.clientID),
 			slog.String("scopes", printable(strings.Join(set.scopes, " "), 1000)),
-			slog.Bool("old_token_usable", usable))
+			slog.Bool("old_token_usable", f.usable))
 	}
 	c.writeNotes(f)
 }

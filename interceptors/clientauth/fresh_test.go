@@ -6,6 +6,7 @@ package clientauth
 import (
 	"context"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -14,11 +15,15 @@ import (
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 )
 
-// freshPaths returns the two ways to a token that is at hand.
+// freshPaths returns the ways to a token that is at hand.
 func freshPaths(tb testing.TB) map[string]func() error {
 	tb.Helper()
 	c := newSource(tb, &fakeEndpoint{})
 	carrier, err := newCarrier(c, ForMethods(filesv1.FileWriteService_AppendFile_FullMethodName), nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	set, err := c.set([]string{"demo/read.file", "demo/write.file"})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -27,6 +32,10 @@ func freshPaths(tb testing.TB) map[string]func() error {
 	return map[string]func() error{
 		"Token": func() error {
 			_, err := c.Token(ctx, req)
+			return err
+		},
+		"a set that was looked up": func() error { // as a connection does it
+			_, err := c.tokenOf(ctx, set, Token{})
 			return err
 		},
 		"GetRequestMetadata": func() error {
@@ -92,6 +101,7 @@ func TestCallAllocations(t *testing.T) {
 
 func BenchmarkFresh(b *testing.B) {
 	paths := freshPaths(b)
+	paths["time.Now"] = func() error { _ = time.Now(); return nil }
 	paths["Call"] = callPath(context.Background(), b)
 	paths["Call with metadata"] = callPath(metadata.AppendToOutgoingContext(context.Background(), "a", "b", "c", "d", "e", "f"), b)
 	for name, path := range paths {

@@ -25,7 +25,7 @@ func FuzzParseResponse(f *testing.F) {
 		if code := oauthCode(body); len(code) > 40 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz_") != "" {
 			t.Errorf("OAuth code: got %q, want a plain one", code)
 		}
-		members, err := parseResponse(body)
+		members, err := parseResponse(body, false)
 		if err != nil {
 			return
 		}

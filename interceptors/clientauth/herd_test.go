@@ -17,15 +17,32 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestTenThousandCallers: one fetch for all, the first caller gives up, a tenth have
-// deadlines of their own.
+// TestTenThousandCallers: cold, while the token is stale, and at its end: one fetch for
+// all. The first caller gives up, and a tenth have deadlines of their own.
 func TestTenThousandCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &fakeEndpoint{answer: func(n int, _ request) reply { r := ok(n, 3600); r.after = 100 * time.Millisecond; return r }}
 		c := newSource(t, endpoint)
+		for round := range 2 {
+			tenThousand(t, c, opaque(2*round), 100*time.Millisecond)
+			wantCount(t, endpoint, 2*round+1)
+
+			time.Sleep(3100 * time.Second) // stale
+			tenThousand(t, c, opaque(2*round), 0)
+			wantCount(t, endpoint, 2*round+2)
+			time.Sleep(time.Hour) // the end of what came then
+		}
+	})
+}
+
+// tenThousand callers ask at once. They get the token after wait, or the end of their
+// own time before.
+func tenThousand(t *testing.T, c *ClientCredentials, token string, wait time.Duration) {
+	t.Helper()
+	var wg sync.WaitGroup
+	if wait > 0 {
 		first, giveUp := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := c.Token(first, Request{}); status.Code(err) != codes.Canceled {
 				t.Errorf("first caller: got %v, want Canceled", err)
@@ -33,40 +50,89 @@ func TestTenThousandCallers(t *testing.T) {
 		})
 		synctest.Wait()
 		giveUp()
-		var tokens, deadlines atomic.Int64
-		for i := range 10_000 {
-			wg.Go(func() {
-				ctx := t.Context()
-				if i%10 == 0 {
-					short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-					defer cancel()
-					ctx = short
+	}
+	var tokens, deadlines atomic.Int64
+	for i := range 10_000 {
+		wg.Go(func() {
+			ctx, patience, start := t.Context(), wait, time.Now()
+			if i%10 == 0 {
+				patience = min(wait, 20*time.Millisecond)
+				short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+				defer cancel()
+				ctx = short
+			}
+			got, err := c.Token(ctx, Request{})
+			switch {
+			case err == nil && got.Value() == token:
+				tokens.Add(1)
+			case status.Code(err) == codes.DeadlineExceeded:
+				deadlines.Add(1)
+			default:
+				t.Errorf("got %q, %v, want %q", got.Value(), err, token)
+			}
+			if d := time.Since(start); d != patience {
+				t.Errorf("took %v, want %v", d, patience)
+			}
+		})
+	}
+	wg.Wait()
+	want := int64(0)
+	if wait > 0 {
+		want = 1000
+	}
+	if tokens.Load() != 10_000-want || deadlines.Load() != want {
+		t.Errorf("got %d tokens and %d deadlines, want %d and %d", tokens.Load(), deadlines.Load(), 10_000-want, want)
+	}
+}
+
+// TestCallersAtAFailingEndpoint: a failure is shared as a token is. x/oauth2 makes a
+// request for each caller, one after the other.
+func TestCallersAtAFailingEndpoint(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		reply    reply
+		requests int
+		longest  time.Duration
+	}{
+		"refused":     {reply: oauthError("invalid_client"), requests: 1, longest: 50 * time.Millisecond},
+		"throttled":   {reply: reply{status: 429}, requests: 1, longest: 50 * time.Millisecond},
+		"unavailable": {reply: page(503), requests: 3, longest: 750 * time.Millisecond}, // with the gaps
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := test.reply
+				r.after = 50 * time.Millisecond
+				endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
+					if n == 0 {
+						return ok(n, 60)
+					}
+					return r
+				}}
+				c := newSource(t, endpoint)
+				value(t, c)
+				time.Sleep(time.Minute)
+				start := time.Now()
+				var wg sync.WaitGroup
+				for range 10_000 {
+					wg.Go(func() {
+						_, err := c.Token(t.Context(), Request{})
+						if err == nil {
+							t.Error("got no error")
+						}
+					})
 				}
-				token, err := c.Token(ctx, Request{})
-				switch {
-				case err == nil && token.Value() == opaque(0):
-					tokens.Add(1)
-				case status.Code(err) == codes.DeadlineExceeded:
-					deadlines.Add(1)
-				default:
-					t.Errorf("got %q, %v", token.Value(), err)
+				wg.Wait()
+				if d := time.Since(start); d > test.longest {
+					t.Errorf("took %v, want at most %v", d, test.longest)
+				}
+				wantCount(t, endpoint, 1+test.requests)
+				if got := c.Stats().Fetches; got != 2 {
+					t.Errorf("got %d fetches, want 2", got)
 				}
 			})
-		}
-		wg.Wait()
-		if tokens.Load() != 9000 || deadlines.Load() != 1000 {
-			t.Errorf("got %d tokens and %d deadlines, want 9000 and 1000", tokens.Load(), deadlines.Load())
-		}
-		wantCount(t, endpoint, 1)
-
-		// At expiry, the same.
-		time.Sleep(time.Hour)
-		for range 10_000 {
-			wg.Go(func() { _, _ = c.Token(t.Context(), Request{}) })
-		}
-		wg.Wait()
-		wantCount(t, endpoint, 2)
-	})
+		})
+	}
 }
 
 // TestReadersDuringRenewals reads from many goroutines while tokens change, for the

@@ -28,6 +28,7 @@ func (c *carrier) unary(ctx context.Context, method string, req, reply any, cc *
 	// asks for it only when it can send it.
 	second := first.again(rejected)
 	again := invoke(ctx, method, req, reply, cc, second.option(opts)...)
+	second.received(again)
 	if again != nil && second.sent.Load() == nil {
 		// It was not sent: there is no other token, or no time. What the server said
 		// stands.
@@ -62,6 +63,7 @@ func (c *carrier) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cl
 	opened, err := open(ctx, desc, cc, method, call.option(opts)...)
 	if err != nil {
 		call.report(err)
+		call.received(err)
 		return nil, call.explain(err, opts)
 	}
 	if desc.ClientStreams {

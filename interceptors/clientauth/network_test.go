@@ -301,3 +301,29 @@ func TestForeignContextErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestHugeBodyClosesTheConnection: the endpoint cannot go on sending.
+func TestHugeBodyClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	sent, ended := 0, make(chan struct{})
+	s := tlsServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(ended)
+		w.Header().Set("Content-Type", "application/json")
+		piece := make([]byte, 64<<10)
+		for range 1600 { // 100 MiB
+			n, err := w.Write(piece)
+			sent += n
+			if err != nil {
+				return
+			}
+		}
+	}, nil)
+	_, err := networkFetch(t, s.URL, s)
+	if err == nil || err.Reason() != ReasonResponse || err.Code() != codes.Unavailable {
+		t.Errorf("got %v, want %s", err, ReasonResponse)
+	}
+	<-ended
+	if sent > 50<<20 { // what buffers on the way hold is much less
+		t.Errorf("the endpoint could send %d bytes", sent)
+	}
+}

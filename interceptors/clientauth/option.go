@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/scopeauth/scopeauth/interceptors/policy"
 )
@@ -33,6 +34,12 @@ type config struct {
 	authStyle     AuthStyle
 	requireScopes bool
 	maxScopeSets  int
+	reporters     []Reporter
+	spreadWarm    time.Duration
+	keepWarm      bool
+	waitInBackoff bool
+	// untypedTokens takes answers without token_type.
+	untypedTokens bool
 
 	policy         *policy.Policy
 	insecureReason string
@@ -83,7 +90,9 @@ func (cfg *config) log() *slog.Logger {
 
 // WithLogger sets the logger of a source or a connection. The default is
 // slog.Default(). A source logs failed fetches, answers that lack a scope that was
-// asked for, and missing lifetimes: at most one record per fetch and finding.
+// asked for, missing lifetimes and tokens over 6 KiB: at most one record per fetch and
+// finding. It also logs secret files that cannot be used, once for each change. See
+// [LogFetches] for a record of each fetch.
 func WithLogger(logger *slog.Logger) Option {
 	return optionFunc(func(cfg *config) error {
 		cfg.logger = logger
@@ -141,6 +150,16 @@ func WithAuthStyle(style AuthStyle) Option {
 func RequireGrantedScopes() Option {
 	return option("RequireGrantedScopes", forSource, func(cfg *config) error {
 		cfg.requireScopes = true
+		return nil
+	})
+}
+
+// AllowMissingTokenType makes a source take an answer without token_type, which RFC
+// 6749, section 5.1, requires and Cognito sends. One with another type than Bearer stays
+// an error.
+func AllowMissingTokenType() Option {
+	return option("AllowMissingTokenType", forSource, func(cfg *config) error {
+		cfg.untypedTokens = true
 		return nil
 	})
 }

@@ -251,13 +251,14 @@ func TestNoSecretCanBeRead(t *testing.T) {
 
 var unreadable = SecretFromFile("/nonexistent/secret")
 
-func sourceWithSecrets(t *testing.T, endpoint http.RoundTripper, first, second SecretFunc) *ClientCredentials {
+func sourceWithSecrets(t *testing.T, endpoint http.RoundTripper, first, second SecretFunc, opts ...Option) *ClientCredentials {
 	t.Helper()
 	c, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: testClient, Secret: first, NextSecret: second},
-		WithTransport(endpoint), WithLogger((&logBuffer{}).logger()))
+		append(opts, WithTransport(endpoint), WithLogger((&logBuffer{}).logger()))...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantNoLeak(t, c)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -82,7 +82,8 @@ func nothingIsPrinted(t *testing.T) {
 	logs := &logBuffer{}
 	endpoint := &fakeEndpoint{answer: func(int, request) reply { return okToken(hiddenToken, "3600") }}
 	cfg := Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(hiddenSecret), NextSecret: StaticSecret(hiddenSecret)}
-	c, err := NewClientCredentials(cfg, WithTransport(endpoint), WithLogger(logs.logger()))
+	var fetches reports
+	c, err := NewClientCredentials(cfg, WithTransport(endpoint), WithLogger(logs.logger()), WithReporter(&fetches), WithReporter(LogFetches(logs.logger())))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,11 +103,13 @@ func nothingIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Wait()
+	lastFetch := fetches.all()[0]
 	secret := NewSecret(hiddenSecret)
 	for what, x := range map[string]any{
 		"Token": token, "*Token": &token, "NewToken": NewToken(hiddenToken, time.Now()), "Secret": secret, "*Secret": &secret,
 		"Request": Request{Rejected: token}, "*Request": &Request{Rejected: token}, "Config": cfg, "*Config": &cfg,
 		"*ClientCredentials": c, "carrier": carrier, "call": &callCarrier{carrier: carrier, rejected: token},
+		"Fetch": lastFetch, "Stats": c.Stats(), "Reporter": LogFetches(logs.logger()),
 		"unexported fields": struct {
 			t Token
 			s Secret
@@ -126,7 +129,47 @@ func nothingIsPrinted(t *testing.T) {
 	if got, err := json.Marshal([]any{token, secret}); err != nil || string(got) != `["[redacted]","[redacted]"]` {
 		t.Errorf("JSON: got %s, %v", got, err)
 	}
+	if !strings.Contains(logs.String(), "token fetched") {
+		t.Error("the fetch was not logged: without it this test finds nothing")
+	}
 	hidden(t, "the log", logs.String())
+}
+
+// TestWhatTestsPrint is the control of what newSource does for all tests: what a source
+// says is heard, and a leak is found.
+func TestWhatTestsPrint(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answers := []reply{oauthError("invalid_client"), ok(0, 3600)}
+		c, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(testSecret)},
+			WithTransport(&fakeEndpoint{answer: func(n int, _ request) reply { return answers[n] }}), WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		printed := listen(c)
+		for range 2 {
+			_, _ = c.Token(t.Context(), Request{Scopes: []string{"demo/read.file"}})
+			time.Sleep(time.Minute)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		text := printed()
+		for _, part := range []string{"clientauth: no new token", "token not fetched", "token fetched", "Cause:cold", "SuppressedBackoff:0", "clientauth.ClientCredentials(", "clientauth: token endpoint"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%q was not heard in %s", part, text)
+			}
+		}
+		if leak := leakIn(text); leak != "" {
+			t.Errorf("it was printed: %s", leak)
+		}
+		for _, value := range []string{testSecret, opaque(3), jwt(nil)} {
+			c.cfg.log().Info("told", "x", value)
+			if leakIn(printed()) == "" {
+				t.Errorf("%q was not found", value)
+			}
+		}
+	})
 }
 
 // TestErrorsPrintNothing makes every kind of failure with an endpoint that repeats
@@ -157,17 +200,18 @@ func TestErrorsPrintNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				logs := &logBuffer{}
 				c, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(hiddenSecret)},
-					WithTransport(&fakeEndpoint{answer: func(int, request) reply { return r }}), WithLogger(logs.logger()))
+					WithTransport(&fakeEndpoint{answer: func(int, request) reply { return r }}), WithLogger(logs.logger()), WithReporter(LogFetches(logs.logger())))
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer func() { _ = c.Close() }()
 				_, err = c.Token(t.Context(), Request{Scopes: []string{"demo/read.file"}})
 				synctest.Wait()
-				if logs.String() == "" {
+				if !strings.Contains(logs.String(), "msg=\"clientauth: ") || !strings.Contains(logs.String(), "fetched") {
 					t.Error("nothing was logged: without it this test finds nothing")
 				}
 				hidden(t, "the log", logs.String())
+				hidden(t, "the figures", everyWay(c.Stats()))
 				if err == nil {
 					return
 				}

@@ -19,7 +19,9 @@ import (
 const (
 	// maxToken is the longest token, in bytes: servers plan 8 KiB for all headers.
 	maxToken = 8 << 10
-	minLife  = time.Second
+	// largeToken is where the log begins to warn, in bytes.
+	largeToken = 6 << 10
+	minLife    = time.Second
 	// maxLife is the longest that Cognito gives (Cognito documentation, "Token
 	// expiration").
 	maxLife = 24 * time.Hour
@@ -60,17 +62,20 @@ var (
 	errExpiresIn     = errors.New("expires_in is not a positive number of seconds")
 )
 
-// parseResponse reads the body of a successful token response.
-func parseResponse(body []byte) (tokenMembers, error) {
+// parseResponse reads the body of a successful token response. untyped takes one without
+// token_type.
+func parseResponse(body []byte, untyped bool) (tokenMembers, error) {
 	members, err := object(body)
 	if err != nil {
 		return tokenMembers{}, err
 	}
 	var tokenType, token *string
-	if json.Unmarshal(members["token_type"], &tokenType) != nil || tokenType == nil {
+	_, typed := members["token_type"]
+	switch {
+	case !typed && untyped:
+	case json.Unmarshal(members["token_type"], &tokenType) != nil || tokenType == nil:
 		return tokenMembers{}, errNoTokenType
-	}
-	if !strings.EqualFold(*tokenType, "bearer") {
+	case !strings.EqualFold(*tokenType, "bearer"):
 		return tokenMembers{}, errTokenType
 	}
 	if json.Unmarshal(members["access_token"], &token) != nil || token == nil {

@@ -18,7 +18,13 @@ func TestParseResponse(t *testing.T) {
 		token string
 		life  time.Duration
 		want  error
+
+		untyped bool
 	}{
+		"token_type missing, allowed": {body: `{"access_token":"a","expires_in":60}`, untyped: true, token: "a", life: time.Minute},
+		"token_type null, allowed":    {body: `{"access_token":"a","token_type":null}`, untyped: true, want: errNoTokenType},
+		"token_type mac, allowed":     {body: `{"access_token":"a","token_type":"mac"}`, untyped: true, want: errTokenType},
+
 		"as Cognito sends it":      {body: `{"access_token":"a.b.c","expires_in":3600,"token_type":"Bearer"}`, token: "a.b.c", life: time.Hour},
 		"token_type in lower case": {body: `{"access_token":"a","expires_in":60,"token_type":"bearer"}`, token: "a", life: time.Minute},
 		"more members":             {body: `{"access_token":"a","scope":"x","expires_in":60,"token_type":"BEARER","n":[1,{}]}`, token: "a", life: time.Minute},
@@ -48,7 +54,7 @@ func TestParseResponse(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := parseResponse([]byte(test.body))
+			got, err := parseResponse([]byte(test.body), test.untyped)
 			if !errors.Is(err, test.want) {
 				t.Fatalf("error: got %v, want %v", err, test.want)
 			}

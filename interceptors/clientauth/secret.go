@@ -75,8 +75,9 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`
 
 // SecretFunc reads a secret. It is called for every request to the token endpoint,
 // so that a changed secret is used without a restart. While the token endpoint refuses
-// the client, calls also have it called to see whether the secret has changed, at most
-// once a second: a new secret is tried at once, and an old one costs no request.
+// the client, or the secret cannot be read, calls and the timer of [KeepWarm] also have
+// it called to see whether the secret has changed, at most once a second: a new secret is
+// tried at once, and an old one costs no request.
 //
 // It must return when ctx ends, at the latest after the 5 s of one attempt; one that
 // does not is left behind, and after four such calls for a set of scopes it is not

@@ -35,6 +35,7 @@ func (s *clientStream) SendMsg(m any) error {
 // RecvMsg implements grpc.ClientStream.
 func (s *clientStream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
+	s.call.received(err)
 	if err != nil {
 		s.call.report(err)
 	}
@@ -108,26 +109,30 @@ func (s *serverStream) RecvMsg(m any) error {
 	if rejected.IsZero() {
 		return err
 	}
-	again := s.again(rejected)
+	second := s.call.again(rejected)
+	again := s.again(second)
 	if again == nil {
 		return err
 	}
-	return again.RecvMsg(m)
+	err = again.RecvMsg(m)
+	second.received(err)
+	return err
 }
 
 // again opens the stream with another token, or returns nil: then what the server said
 // stands. If that is because the stream cannot be repeated, the next call gets another
 // token.
-func (s *serverStream) again(rejected Token) grpc.ClientStream {
+func (s *serverStream) again(second *callCarrier) grpc.ClientStream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.final || !s.ended {
-		s.call.slot.rejected.Store(&rejected)
+		s.call.slot.rejected.Store(&second.rejected)
 		return nil
 	}
 	s.call.renewed.Store(true) // so that no refusal comes here again
-	stream, err := s.open(s.call.again(rejected))
+	stream, err := s.open(second)
 	if err != nil {
+		second.received(err)
 		return nil
 	}
 	// What goes wrong here comes out of RecvMsg.
