@@ -65,6 +65,13 @@ var metadataAttacks = []attack{
 	{id: "A7", name: "space and tab", headers: withValue("Bearer \t%s"), code: u, fine: serverauth.ReasonTokenMalformed},
 	{id: "A7", name: "leading space", headers: withValue(" Bearer %s"), code: u, fine: serverauth.ReasonSchemeUnsupported},
 	{id: "A7", name: "trailing space", headers: withValue("Bearer %s "), code: u, fine: serverauth.ReasonTokenMalformed},
+	// The usual spelling goes a short way, so the same again with others.
+	{id: "A7", name: "lower case, several spaces", headers: withValue("bearer   %s"), code: ok},
+	{id: "A7", name: "spaces and tab", headers: withValue("Bearer  \t%s"), code: u, fine: serverauth.ReasonTokenMalformed},
+	{id: "A7", name: "upper case, space and tab", headers: withValue("BEARER \t%s"), code: u, fine: serverauth.ReasonTokenMalformed},
+	{id: "A7", name: "several spaces, trailing space", headers: withValue("Bearer  %s "), code: u, fine: serverauth.ReasonTokenMalformed},
+	{id: "A7", name: "lower case, trailing space", headers: withValue("bearer %s "), code: u, fine: serverauth.ReasonTokenMalformed},
+	{id: "A7", name: "lower case, trailing tab", headers: withValue("bearer %s\t"), code: u, fine: serverauth.ReasonTokenMalformed},
 	{id: "A8", name: "authorization-bin", code: u, fine: serverauth.ReasonTokenMissing, headers: func(i *testIssuer) []header {
 		return []header{{"authorization-bin", base64.RawStdEncoding.EncodeToString([]byte("Bearer " + i.good()))}}
 	}},

@@ -249,6 +249,41 @@ func TestCheckServerFindsUndescribedMethods(t *testing.T) {
 	}
 }
 
+// Nobody can write into the .proto file of a service that comes without annotations, so
+// it is one fault, with what can be written instead. What else is wrong with it is told
+// as it is.
+func TestCheckServerOfInfrastructure(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	err := l.auth.CheckServer(fakeServer{
+		"acme.grpc.Own":                       {Methods: []grpc.MethodInfo{{Name: "Do"}}},
+		"envoy.service.auth.v3.Authorization": {Methods: []grpc.MethodInfo{{Name: "Check"}}},
+		"grpc.channelz.v1.Channelz":           {Methods: []grpc.MethodInfo{{Name: "GetServers"}, {Name: "GetSocket"}}},
+		"grpc.health.v1.Health":               {Methods: []grpc.MethodInfo{{Name: "Check"}, {Name: "Watch"}, {Name: "Forge"}}},
+		"xds.service.orca.v3.OpenRcaService":  {Methods: []grpc.MethodInfo{{Name: "StreamCoreMetrics"}}},
+	})
+	check, isCheck := errors.AsType[*policy.CheckError](err)
+	if !isCheck {
+		t.Fatalf("got %v, want a *policy.CheckError", err)
+	}
+	want := map[string]string{ // the beginning of the fix
+		"acme.grpc.Own/":                       "it has no descriptor",
+		"envoy.service.auth.v3.Authorization/": `give it a rule in Go: policy.WithRule("envoy.service.auth.v3.Authorization",`,
+		"grpc.channelz.v1.Channelz/":           `give it a rule in Go: policy.WithRule("grpc.channelz.v1.Channelz",`,
+		"grpc.health.v1.Health/":               "add serverauth.PublicHealth()",
+		"grpc.health.v1.Health/Forge":          "register what the code generator made",
+		"xds.service.orca.v3.OpenRcaService/":  `give it a rule in Go: policy.WithRule("xds.service.orca.v3.OpenRcaService",`,
+	}
+	for _, f := range check.Faults {
+		if fix, wanted := want[f.Service+"/"+f.Method]; !wanted || !strings.HasPrefix(f.Fix, fix) {
+			t.Errorf("got the fault %v, want %q", f, fix)
+		}
+	}
+	if len(check.Faults) != len(want) {
+		t.Errorf("got %d faults, want %d:\n%v", len(check.Faults), len(want), err)
+	}
+}
+
 // A server whose author forgot the interceptors does not start.
 func TestServeWantsItsInterceptors(t *testing.T) {
 	t.Parallel()

@@ -120,6 +120,51 @@ func TestTLSVersion(t *testing.T) {
 	}
 }
 
+// TestNoConnectionIsKept: each fetch has its own, also where HTTP/2 is spoken.
+func TestNoConnectionIsKept(t *testing.T) {
+	t.Parallel()
+	for _, major := range []int{1, 2} {
+		var connections atomic.Int64
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != major {
+				t.Errorf("got %s, want HTTP/%d", r.Proto, major)
+			}
+			fmt.Fprint(w, document(key("a", 1)))
+		}))
+		srv.EnableHTTP2 = major == 2
+		srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		src := trusting(t, srv, srv.URL)
+		for n := int64(1); n <= 2; n++ {
+			if _, err := src.fetch(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			if got := connections.Load(); got != n {
+				t.Errorf("HTTP/%d: got %d connections for %d fetches", major, got, n)
+			}
+		}
+	}
+}
+
+// TestContentEncoding: identity is none at all, and whatever else is refused.
+func TestContentEncoding(t *testing.T) {
+	t.Parallel()
+	for encoding, want := range map[string]error{"": nil, "identity": nil, "gzip": errRejected, "br": errRejected, "identity, gzip": errRejected} {
+		src, err := newSource(testURL, &http.Client{Transport: serve(document(key("a", 1)), "Content-Encoding: "+encoding)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := src.fetch(t.Context(), false); !errors.Is(err, want) {
+			t.Errorf("%q: got %v, want %v", encoding, err, want)
+		}
+	}
+}
+
 func TestD4GzipBomb(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer

@@ -288,6 +288,78 @@ func TestLateExpiry(t *testing.T) {
 	})
 }
 
+// TestKeysDieBeforeTheWait: whoever saw no key, and then finds under the lock that there
+// are none any more, neither waits nor gets a key that was there.
+func TestKeysDieBeforeTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		want := func(kid string, want error) {
+			t.Helper()
+			before := time.Now()
+			if k, err := s.unknown(t.Context(), kid); k != nil || !errors.Is(err, ErrUnavailable) || !errors.Is(err, want) {
+				t.Errorf("%s: got %v, %v, want %v", kid, k, err, want)
+			}
+			if d := time.Since(before); d != 0 {
+				t.Errorf("%s: waited %v, want no wait", kid, d)
+			}
+		}
+		e.set(down)
+		sleep(maxStale)
+		want("a", errStatus)
+		want("b", errStatus)
+		e.set(serve(document(key("a", 1))))
+		sleep(maxBackoff)
+		wantState(t, s, StateFresh)
+		s.Close()
+		want("a", errClosed)
+		want("b", errClosed)
+	})
+}
+
+// TestKidComesBeforeTheWait: whoever saw no key, and then finds under the lock that it
+// has come, gets it, and causes no fetch.
+func TestKidComesBeforeTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		want := func(fetches int) {
+			t.Helper()
+			if k, err := s.unknown(t.Context(), "a"); err != nil || k.ID() != "a" {
+				t.Errorf("got %v, %v, want the key", k, err)
+			}
+			settle()
+			wantFetches(t, s, e, fetches+1, fetches)
+		}
+		want(0)
+		wantError(t, s, "b", ErrUnknownKey, 0) // from now on the answer is final for ten seconds
+		want(1)
+	})
+}
+
+// TestKeysDieDuringTheWait: whoever waits and wakes up late, when the keys that the
+// fetch brought are gone again, gets none of them.
+func TestKeysDieDuringTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := start(t, Config{}, serve(document(key("a", 1))))
+		e.set(serve(document(key("a", 1), key("b", 2))))
+		f, _, err := s.join("b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle() // the fetch ends
+		if _, ok := s.Lookup("b"); !ok {
+			t.Fatal("the fetch did not bring the key")
+		}
+		s.Close()
+		if k, err := s.await(t.Context(), f, "b"); k != nil || !errors.Is(err, ErrUnavailable) || !errors.Is(err, errClosed) {
+			t.Errorf("got %v, %v, want no key: the set is closed", k, err)
+		}
+		s.leave(f, "b")
+	})
+}
+
 // TestD21OwnSet: a kid is looked up in its issuer's own set.
 func TestD21OwnSet(t *testing.T) {
 	t.Parallel()
