@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/tap"
 
 	echov1 "github.com/scopeauth/scopeauth/gen/demo/echo/v1"
+	"github.com/scopeauth/scopeauth/interceptors/policy"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
@@ -253,6 +254,37 @@ func TestE12CutLeavesUnaryCallsAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a handler of unknown services gets is a stream, though no such method is
+// registered: it is cut like any other.
+func TestE10CutStreamOfAnUnknownService(t *testing.T) {
+	t.Parallel()
+	const forwarded = "/acme.v1.ElsewhereService/Do"
+	rules, err := policy.New(policy.WithService("acme.v1.ElsewhereService", "Do"), policy.WithRule(forwarded, policy.AllOf("echo/stream")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bubble(t, func(t *testing.T) {
+		var cause error
+		l := newStreamLab(t, setup{
+			policy:  rules,
+			options: []serverauth.Option{serverauth.CutIdleStreams()},
+			server: []grpc.ServerOption{grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
+				result := drain(ss)
+				cause = context.Cause(ss.Context())
+				return result
+			})},
+		})
+		c := l.stream(t, forwarded)
+		l.at(t, tokenTime-time.Nanosecond)
+		l.decisions.checkNone(t)
+		l.at(t, tokenTime)
+		expired.checkCut(t, l, forwarded, c.finish(t))
+		if why, ok := errors.AsType[*serverauth.Error](cause); !ok || why.Reason() != serverauth.ReasonTokenExpired {
+			t.Errorf("the context's cause is %v, want TOKEN_EXPIRED", cause)
+		}
+	})
 }
 
 // Streams without a caller have no token whose time could be over.

@@ -267,6 +267,21 @@ func TestTapMethodsWithoutARule(t *testing.T) {
 	}
 }
 
+// Which methods a server has is not known if nothing ever checked it. What has a rule is
+// then refused on the header frame all the same.
+func TestTapWithoutCheckOfTheServer(t *testing.T) {
+	t.Parallel()
+	l, reports := newTapLab(t, setup{unsafe: true})
+	w := l.dialTap(t)
+	defer w.close()
+	if got := w.refused(t, deleteFile, bearer(l.issuer.good())); got.code != p || got.reason != serverauth.ReasonInsufficientScope {
+		t.Errorf("got %v %s, want INSUFFICIENT_SCOPE", got.code, got.reason)
+	}
+	if d := reports.only(t); d.Stage != serverauth.StageHeader || d.Reason != serverauth.ReasonInsufficientScope {
+		t.Errorf("got the decision %+v, want INSUFFICIENT_SCOPE of the header stage", d)
+	}
+}
+
 // tapServices is what a server says of itself.
 type tapServices map[string]grpc.ServiceInfo
 
