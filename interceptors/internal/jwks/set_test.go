@@ -331,35 +331,6 @@ func TestReadersWhileRotating(t *testing.T) {
 
 func name(n int64) string { return "k" + strconv.FormatInt(n, 10) }
 
-func TestClose(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, e := start(t, Config{}, serve(document(key("a", 1))))
-		e.set(hang)
-		var waiters sync.WaitGroup
-		for range 3 {
-			waiters.Go(func() { wantError(t, s, "b", errClosed, time.Second) })
-		}
-		sleep(time.Second)
-		for range 3 {
-			waiters.Go(func() { s.Close() })
-		}
-		waiters.Wait()
-		if err := s.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-		wantState(t, s, StateClosed)
-		wantError(t, s, "a", ErrUnavailable, 0)
-		wantError(t, s, "b", errClosed, 0)
-		sleep(2 * maxStale)
-		wantState(t, s, StateClosed)
-		wantFetches(t, s, e, 2, 1)
-		if n := s.Stats().Failures; n != 0 {
-			t.Errorf("closing counts as %d failures", n)
-		}
-	})
-}
-
 func TestStats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -331,13 +331,11 @@ func TestURL(t *testing.T) {
 		"https://issuer.test/s3cret\x7f":  "cannot be parsed",
 		"https:issuer.test":               "a host",
 	} {
-		s, err := New(t.Context(), Config{URL: url, Client: &http.Client{Transport: serve(document(key("a", 1)))}})
+		err := tryNew(t, Config{URL: url, Client: &http.Client{Transport: serve(document(key("a", 1)))}})
 		if want == "" {
 			if err != nil {
 				t.Errorf("%q: got %v, want no error", url, err)
-				continue
 			}
-			s.Close()
 			continue
 		}
 		if !errors.Is(err, errURL) || !strings.Contains(err.Error(), want) {
@@ -347,4 +345,22 @@ func TestURL(t *testing.T) {
 			t.Errorf("%q: the error shows the password", url)
 		}
 	}
+}
+
+// tryNew makes a Set, without waiting long for keys, and closes it.
+func tryNew(t *testing.T, cfg Config) (err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var s *Set
+		s, err = New(ctx, cfg)
+		if (s == nil) != (err != nil) {
+			t.Errorf("got %v, %v, want either", s, err)
+		}
+		if s != nil {
+			s.Close()
+		}
+	})
+	return err
 }
