@@ -6,6 +6,7 @@ package serverauth_test
 import (
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
@@ -100,4 +101,19 @@ var claimAttacks = []attack{
 	{id: "C24", name: "the other of two is not enough for all", method: appendFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/read.file"`)},
 	{id: "C24", name: "both", method: appendFile, code: ok, headers: claimed("scope", `"demo/write.file demo/read.file"`)},
 	{id: "C27", name: "bound to a key", code: u, fine: serverauth.ReasonTokenBound, wire: invalid, headers: claimed("cnf", `{"jkt":"x"}`)},
+}
+
+// C15: the server's log says what to do about a caller that sends its ID token, and about
+// no other.
+func TestC15HintForAnIDToken(t *testing.T) {
+	t.Parallel()
+	for use, want := range map[string]bool{`"id"`: true, `"ACCESS"`: false, "": false} {
+		l := newLab(t, setup{})
+		if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("token_use", use)))); got.code != u {
+			t.Errorf("token_use %s: got %v, want UNAUTHENTICATED", use, got.code)
+		}
+		if hinted := strings.Contains(l.log.String(), `hint="the caller sends its ID token: it must send the access token"`); hinted != want {
+			t.Errorf("token_use %s: the log is\n%swant the hint: %v", use, l.log.String(), want)
+		}
+	}
 }
