@@ -6,6 +6,7 @@ package serverauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -132,13 +133,20 @@ func TestConstructorsRefuse(t *testing.T) {
 		{"a slash at the end", issuer(issuerURL+"/", ""), "ends with a slash"},
 		{"a query", issuer(issuerURL+"?x=1", ""), "without user, query or fragment"},
 		{"an upper-case host", issuer("https://COGNITO.example/pool", ""), "lower case"},
-		{"no scheme", issuer("cognito.example", ""), "must be"},
+		{"no scheme", issuer("cognito.example", ""), "must be https://host/path"},
+		{"no host", issuer("https:///pool", ""), "must be https://host/path"},
+		{"what cannot be parsed", issuer("https://u:s3cret@[::1/pool", ""), "Issuer.URL is not a URL"},
+		{"a password", issuer("https://u:s3cret@cognito.example/pool", ""), "without user, query or fragment"},
+		{"a fragment", issuer("https://cognito.example/pool#x", ""), "without user, query or fragment"},
+		{"another scheme", issuer("ftp://cognito.example/pool", ""), "must be https; http is for loopback only"},
+		{"plain http to an address", issuer("http://10.0.0.1/pool", ""), "must be https; http is for loopback only"},
 		{"an issuer twice", verifier(serverauth.Issuer{URL: issuerURL, Clients: one}, serverauth.Issuer{URL: issuerURL, Clients: one}), "given twice"},
 		{"no decision about clients", verifier(serverauth.UserPool(poolID)), "no decision about app clients"},
 		{"a pool id that is none", pool("demo", one), `"demo" does not look like`},
 		{"an empty pool id", pool("", one), "does not look like"},
 		{"a pool id with a host in it", pool("eu-central-1.evil.example/_x", one), "does not look like"},
 		{"a pool id that is too long", pool("eu-central-1_"+strings.Repeat("x", 43), one), "does not look like"},
+		{"a pool id that is none, without a decision", pool("demo", serverauth.ClientSet{}), "no decision about app clients"},
 		{"a pool without a decision", pool(poolID, serverauth.ClientSet{}), "no decision about app clients"},
 		{"an empty list of clients", pool(poolID, serverauth.Clients()), "Clients() has no client id"},
 		{"an empty client id", pool(poolID, serverauth.Clients("")), "is empty"},
@@ -176,7 +184,43 @@ func TestConstructorsRefuse(t *testing.T) {
 			if errors.Is(err, errNoNetwork) {
 				t.Error("the network was asked")
 			}
+			if strings.Contains(fmt.Sprint(err), "s3cret") {
+				t.Errorf("the error tells a password: %v", err)
+			}
 		})
+	}
+}
+
+// What the caller does to its lists later changes nothing.
+func TestIssuerIsCopied(t *testing.T) {
+	t.Parallel()
+	audiences, servers := []string{"https://files.example"}, []string{"demo"}
+	l := newLab(t, setup{issuers: func(base serverauth.Issuer) []serverauth.Issuer {
+		base.Audiences, base.ResourceServers = audiences, servers
+		return []serverauth.Issuer{base}
+	}})
+	audiences[0], servers[0] = "https://else.example", "else"
+	if got := l.call(t, readFile, bearer(l.issuer.token(goodHeader, with("aud", `"https://files.example"`)))); got.code != ok {
+		t.Errorf("got %v %s, want OK", got.code, got.message)
+	}
+	if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("aud", `"https://else.example"`)))); got.code != u {
+		t.Errorf("another audience: got %v, want UNAUTHENTICATED", got.code)
+	}
+}
+
+// Plain http is for keys on this machine, as in development.
+func TestIssuersOnLoopback(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"localhost", "localhost:9229", "127.0.0.1", "127.8.9.1:9229", "[::1]:9229"} {
+		v, err := serverauth.NewVerifier(t.Context(), []serverauth.Issuer{{URL: "http://" + host + "/pool", Clients: serverauth.Clients("one")}},
+			noNetwork(), serverauth.LazyStart(), serverauth.WithLogger(nil))
+		if err != nil {
+			t.Errorf("%s: got %v, want no error", host, err)
+			continue
+		}
+		if err := v.Close(); err != nil {
+			t.Errorf("%s: Close: %v", host, err)
+		}
 	}
 }
 

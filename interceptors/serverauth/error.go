@@ -110,7 +110,7 @@ type Error struct {
 	details  []detail   // for the log only
 }
 
-// detail is a fact for the server's log. Values that come from a token whose
+// detail is a fact for the server's log, where an empty value is left out. Values that come from a token whose
 // signature was not checked have "(unverified)" in their key.
 type detail struct{ key, value string }
 
@@ -129,10 +129,7 @@ func NewError(r Reason, cause error) *Error {
 func provenError(r Reason, p *Principal) *Error {
 	refusal := NewError(r, nil)
 	refusal.principal = p
-	refusal.details = []detail{{"issuer", p.issuer}, {"client_id", clip(p.clientID)}}
-	if p.clientName != "" {
-		refusal.details = append(refusal.details, detail{"client", p.clientName})
-	}
+	refusal.details = []detail{{"issuer", p.issuer}, {"client_id", clip(p.clientID)}, {"client", p.clientName}}
 	return refusal
 }
 

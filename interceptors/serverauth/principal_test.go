@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +61,26 @@ func TestPrincipalOfACall(t *testing.T) {
 	caller.Scopes()[0] = "changed"
 	if caller.HasScope("changed") {
 		t.Error("the principal can be changed through Scopes")
+	}
+}
+
+// Duplicates are dropped wherever they stand, also where there are too many scopes to
+// compare them one by one.
+func TestScopesGivenTwice(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{})
+	for _, n := range []int{2, 16, 17, 18, 40} {
+		var once []string
+		for i := range n {
+			once = append(once, fmt.Sprintf("x/%d", i))
+		}
+		scope := strings.Join(once, " ")
+		if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, with("scope", fmt.Sprintf("%q", scope+"  "+scope))))); got.code != ok {
+			t.Fatalf("%d scopes: got %v %s", n, got.code, got.message)
+		}
+		if got := l.files.caller.Load().Scopes(); !slices.Equal(got, once) {
+			t.Errorf("%d scopes, each twice: got %q", n, got)
+		}
 	}
 }
 

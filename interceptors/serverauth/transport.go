@@ -45,5 +45,5 @@ func isLocal(addr net.Addr) bool {
 	default:
 	}
 	ap, err := netip.ParseAddrPort(addr.String())
-	return err == nil && ap.Addr().Unmap().WithZone("").IsLoopback()
+	return err == nil && ap.Addr().IsLoopback()
 }
