@@ -282,8 +282,9 @@ func TestCacheEndsWithTheTokensTime(t *testing.T) {
 func TestCacheAndAClockSetBack(t *testing.T) {
 	t.Parallel()
 	for name, claims := range map[string]string{
-		"nbf": with("iat", at(-3000), "nbf", at(0), "exp", at(600)),
-		"iat": with("iat", at(0), "exp", at(600)),
+		"nbf":                     with("iat", at(-3000), "nbf", at(0), "exp", at(600)),
+		"iat":                     with("iat", at(0), "exp", at(600)),
+		"iat, with an nbf before": with("iat", at(0), "nbf", at(-3000), "exp", at(600)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,20 +308,25 @@ func TestCacheAndAClockSetBack(t *testing.T) {
 	}
 }
 
-// MaxTokenAge holds for remembered tokens.
+// MaxTokenAge holds for remembered tokens, unless their own time ends before.
 func TestCacheEndsWithTheTokensAge(t *testing.T) {
 	t.Parallel()
-	inEachMode(t, func(t *testing.T, start func(*testing.T, setup) *cacheLab) {
-		bubble(t, func(t *testing.T) {
-			l := start(t, setup{memory: true, verifier: []serverauth.VerifierOption{serverauth.MaxTokenAge(10 * time.Minute)}})
-			token := l.issuer.good() // issued a minute ago
-			l.passes(t, token, false)
-			time.Sleep(9*time.Minute + 30*time.Second - time.Nanosecond)
-			l.passes(t, token, true)
-			time.Sleep(time.Nanosecond)
-			l.refuses(t, token, u, serverauth.ReasonTokenExpired, serverauth.ReasonTokenExpired)
+	for age, left := range map[time.Duration]time.Duration{
+		10 * time.Minute: 9*time.Minute + 30*time.Second,
+		2 * time.Hour:    59*time.Minute + 30*time.Second,
+	} {
+		inEachMode(t, func(t *testing.T, start func(*testing.T, setup) *cacheLab) {
+			bubble(t, func(t *testing.T) {
+				l := start(t, setup{memory: true, verifier: []serverauth.VerifierOption{serverauth.MaxTokenAge(age)}})
+				token := l.issuer.good() // issued a minute ago
+				l.passes(t, token, false)
+				time.Sleep(left - time.Nanosecond)
+				l.passes(t, token, true)
+				time.Sleep(time.Nanosecond)
+				l.refuses(t, token, u, serverauth.ReasonTokenExpired, serverauth.ReasonTokenExpired)
+			})
 		})
-	})
+	}
 }
 
 // pastTheTimer is a time after which the keys were fetched once more.
