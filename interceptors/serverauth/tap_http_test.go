@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -24,12 +25,13 @@ import (
 // raw client's view of it, and the server.
 func serveTapHTTP(t *testing.T, l *lab) (*lab, *httptest.Server) {
 	t.Helper()
-	behind := &lab{files: &files{}, issuer: l.issuer}
+	behind := &lab{files: &files{}, issuer: l.issuer, log: &lockedBuffer{}}
 	srv := grpc.NewServer(l.auth.ServerOptions()...)
 	filesv1.RegisterFileReadServiceServer(srv, behind.files)
 	filesv1.RegisterFileWriteServiceServer(srv, behind.files)
 	web := httptest.NewUnstartedServer(srv)
 	web.EnableHTTP2 = true
+	web.Config.ErrorLog = log.New(behind.log, "", 0)
 	web.StartTLS()
 	t.Cleanup(func() {
 		web.Close()
@@ -83,6 +85,9 @@ func TestTapIsNotNeededBehindServeHTTP(t *testing.T) {
 	}
 	if n := l.auth.Stats().HeldRefusals; n != 0 {
 		t.Errorf("%d refusals are held, want none", n)
+	}
+	if log := behind.log.String(); strings.Contains(log, "trailer") {
+		t.Errorf("net/http logs that it takes a trailer for invalid:\n%s", log)
 	}
 }
 
