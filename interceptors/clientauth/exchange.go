@@ -105,6 +105,15 @@ func unambiguous(s string) bool {
 	return s != ""
 }
 
+// lateError is for a token that must not be given out any more when it comes: its life
+// counts from before the request, and the endpoint took longer.
+func (x *exchange) lateError() *Error {
+	return &Error{
+		reason: ReasonNetwork, code: codes.Unavailable, transient: true, billed: true,
+		text: fmt.Sprintf("token endpoint %s: the answer took longer than its token lives", x.endpoint.shown),
+	}
+}
+
 // networkError says why there is no answer. Only errors of known kinds are quoted:
 // others may hold bytes that the peer sent.
 func (x *exchange) networkError(err error) *Error {

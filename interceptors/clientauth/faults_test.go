@@ -32,6 +32,7 @@ var faultTests = []struct {
 	{"expires_in in all forms", "TestExpiresIn TestLife TestMissingLifeIsLogged TestHourOfFailures FuzzParseResponse"},
 	{"expires_in 3600, but the JWT lives 300 s", "TestLife TestDecodePayload FuzzDecodePayload"},
 	{"expires_in 5: at most one fetch a second", "TestShortLife"},
+	{"an answer that takes longer than its token lives", "TestTokenThatComesTooLate"},
 	{"token_type mac or missing", "TestParseResponse TestAllowMissingTokenType"},
 	{"token with CR LF, space, other than ASCII, empty, 9 KiB", "TestParseResponse TestHourOfFailures TestLargeTokenIsLogged"},
 	{"redirect to another host", "TestRedirectIsNotFollowed TestAnswer"},

@@ -122,9 +122,10 @@ func (c *ClientCredentials) fly(ctx context.Context, set *tokenSet, f *flight, d
 			return held, nil
 		case c.closed.Load():
 			return nil, closedError()
-		case attempt == flightAttempts, !err.transient, err.reason == ReasonThrottled, err.retryAfter > 0, err.reason == ReasonPanic, ctx.Err() != nil:
+		case attempt == flightAttempts, !err.transient, err.reason == ReasonThrottled, err.retryAfter > 0, err.billed, err.reason == ReasonPanic, ctx.Err() != nil:
 			// An endpoint that says when, or that it has enough, is not asked again
-			// before; and what panicked will not do better at once.
+			// before; a second token costs as much as the first; and what panicked will
+			// not do better at once.
 			return nil, err
 		case !sleep(ctx, rand.N(attemptGap<<(attempt-1))): //nolint:gosec // spreads load
 			if c.closed.Load() {
@@ -152,7 +153,11 @@ func (c *ClientCredentials) fetch(ctx context.Context, set *tokenSet, f *flight,
 		f.note(slog.LevelWarn, "clientauth: the token is large: servers take about 8 KiB for all headers of a call",
 			slog.Int("bytes", len(r.token)), slog.String("client_id", c.exchange.clientID))
 	}
-	return c.clock.newEntry(r, t0, wall), nil
+	held := c.clock.newEntry(r, t0, wall)
+	if c.clock.mono() >= held.hardAt {
+		return nil, c.exchange.lateError()
+	}
+	return held, nil
 }
 
 // checkGranted compares what was asked for with what the token has. Cognito leaves
