@@ -40,9 +40,11 @@ func (c *ClientCredentials) attempt(ctx context.Context, set *tokenSet, f *fligh
 		}
 		return response{}, err
 	}
-	f.attempts++
-	c.counts.requests.Add(1)
-	return supervise(ctx, c, f, work{what: "the token request", reason: ReasonNetwork, running: &set.requests}, func() (response, *Error) {
+	sent := func() {
+		f.attempts++
+		c.counts.requests.Add(1)
+	}
+	return supervise(ctx, c, f, work{what: "the token request", reason: ReasonNetwork, running: &set.requests, begun: sent}, func() (response, *Error) {
 		r, err := c.exchange.fetch(ctx, known.secret, set.scopes)
 		if err == nil || err.billed {
 			c.counts.tokens.Add(1) // also if it comes too late
@@ -71,6 +73,8 @@ type work struct {
 	what    string
 	reason  Reason
 	running *atomic.Int32
+	// begun is called if it is done, or nil. It is called in the flight's own goroutine.
+	begun func()
 }
 
 func (w work) failed(why string) *Error {
@@ -94,6 +98,9 @@ func supervise[T any](ctx context.Context, c *ClientCredentials, f *flight, w wo
 	if w.running.Add(1) > maxLeftBehind {
 		w.running.Add(-1)
 		return none, w.failed(fmt.Sprintf(" is not called: %d calls before it have not returned, since the secret function or transport ignores its context", maxLeftBehind))
+	}
+	if w.begun != nil {
+		w.begun()
 	}
 	type outcome struct {
 		value T

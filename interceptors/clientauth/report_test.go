@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/codes"
 )
 
 // reports is a Reporter that keeps what it is told.
@@ -281,5 +283,28 @@ func TestCloseIsReported(t *testing.T) {
 		}
 		fetches.mu.Unlock()
 		wg.Wait()
+	})
+}
+
+// TestRequestsThatWereNotSent are not counted: a secret that comes with the end of the
+// attempt leaves no time for one.
+func TestRequestsThatWereNotSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		endpoint, told := &fakeEndpoint{}, &reports{}
+		c := sourceWithSecrets(t, endpoint, func(ctx context.Context) (Secret, error) {
+			<-ctx.Done()
+			return NewSecret(testSecret), nil
+		}, nil, WithReporter(told))
+		_, err := c.Token(t.Context(), Request{})
+		wantReason(t, err, ReasonNetwork, codes.Unavailable)
+		wantCount(t, endpoint, 0)
+		if got := c.Stats().Requests; got != 0 {
+			t.Errorf("requests: got %d, want 0", got)
+		}
+		synctest.Wait()
+		if all := told.all(); len(all) != 1 || all[0].Attempts != 0 {
+			t.Errorf("reports: got %+v, want one without attempts", all)
+		}
 	})
 }
