@@ -254,3 +254,18 @@ func TestPlaintextIsExplained(t *testing.T) {
 		t.Errorf("a server with the same text: got %v, want its error", err)
 	}
 }
+
+// TestTextOfASourcesError is bounded and stays on its line: it may hold what a peer of
+// the source's sent.
+func TestTextOfASourcesError(t *testing.T) {
+	t.Parallel()
+	long := errors.New("first\nsecond " + strings.Repeat("a", 1<<20))
+	err := sourceError(t.Context(), long)
+	wantReason(t, err, ReasonSource, codes.Unavailable)
+	if text := err.Error(); len(text) > 400 || strings.Contains(text, "\n") || !strings.Contains(text, "first?second") {
+		t.Errorf("got %d bytes: %.100q", len(text), text)
+	}
+	if !errors.Is(err, long) {
+		t.Error("the error itself is not its cause")
+	}
+}

@@ -32,7 +32,8 @@ func newCarrier(source TokenSource, scopes Selection, opts []Option) (*carrier, 
 	if err != nil {
 		return nil, err
 	}
-	if source == nil {
+	if own, ok := source.(*ClientCredentials); source == nil || ok && own == nil {
+		// The second is what FromEnv returns beside an error.
 		return nil, usageError("clientauth: the token source is nil")
 	}
 	if scopes.compile == nil {
@@ -95,7 +96,7 @@ func sourceError(ctx context.Context, err error) error {
 	if st, ok := status.FromError(err); ok && legal(st.Code()) {
 		return err
 	}
-	return &Error{reason: ReasonSource, code: codes.Unavailable, text: "the token source failed: " + err.Error(), cause: foreign(err)}
+	return &Error{reason: ReasonSource, code: codes.Unavailable, text: "the token source failed: " + printable(err.Error(), 300), cause: foreign(err)}
 }
 
 func legal(code codes.Code) bool {

@@ -215,6 +215,7 @@ func TestConnectionOptions(t *testing.T) {
 		want string
 	}{
 		"no source":             {want: "token source is nil"},
+		"beside an error":       {src: (*ClientCredentials)(nil), want: "token source is nil"},
 		"nil policy":            {opts: []Option{WithPolicy(nil)}, want: "policy is nil"},
 		"plaintext, no reason":  {opts: []Option{AllowInsecureTransport(" ")}, want: "say why"},
 		"option of a source":    {opts: []Option{RequireGrantedScopes()}, want: "option of a token source"},
@@ -230,7 +231,7 @@ func TestConnectionOptions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			src := test.src
-			if name != "no source" {
+			if src == nil && name != "no source" {
 				src = newSource(t, &fakeEndpoint{})
 			}
 			_, err := DialOptions(src, AllClientScopes(), test.opts...)
