@@ -29,8 +29,8 @@ import (
 //
 // There is at most one fetch per set of scopes at a time, and all who wait share its
 // outcome, also a failure; after a failure callers without a token fail at once until the
-// next try is due, in 1 to 10 s for what may pass and in 30 s to 5 min for a refusal. A
-// [SecretFunc] that returns another secret ends the pause after a refusal and after a
+// next try is due, in 0.5 to 10 s for what may pass, in up to 33 s if the token endpoint
+// asks for it, and in 30 s to 5.5 min for a refusal. A [SecretFunc] that returns another secret ends the pause after a refusal and after a
 // secret that could not be read.
 //
 // [WithReporter] tells each fetch, and [ClientCredentials.Stats] counts.
@@ -192,11 +192,11 @@ func (c *ClientCredentials) obtain(ctx context.Context, set *tokenSet, w want) (
 // closePatience is how long Close waits for requests that it gave up.
 const closePatience = 2 * time.Second
 
-// Close gives up the token requests that are under way and waits up to 2 s for them
-// and their log records. Those who wait for a token, and all who ask later, get
+// Close gives up the token requests that are under way and waits up to 2 s for them,
+// their log records and reports. Those who wait for a token, and all who ask later, get
 // CANCELED. Close may be called again; it is an error only if something has still not
 // ended, because a secret function or a transport of the user's own does not heed its
-// context, or a log handler hangs.
+// context, or a log handler or [Reporter] hangs or has called Close itself.
 func (c *ClientCredentials) Close() error {
 	c.mu.Lock()
 	if !c.closed.Swap(true) {
@@ -226,7 +226,7 @@ func (c *ClientCredentials) Close() error {
 	return nil
 }
 
-var errStillRunning = fmt.Errorf("clientauth: a token request did not end within %v of Close: its secret function or transport ignores its context, or the log handler hangs", closePatience)
+var errStillRunning = fmt.Errorf("clientauth: a token request did not end within %v of Close: its secret function or transport ignores its context, or a log handler or Reporter hangs", closePatience)
 
 // Format writes the endpoint and the client id, whatever the verb.
 func (c *ClientCredentials) Format(f fmt.State, _ rune) {

@@ -22,7 +22,8 @@ const (
 	// ReasonClosed: the source is closed. CANCELED.
 	ReasonClosed Reason = "CLOSED"
 	// ReasonNetwork: the token endpoint could not be reached, its certificate did
-	// not hold, or it did not answer in time. UNAVAILABLE.
+	// not hold, or it did not answer in time, which ends with its token's life at the
+	// latest. UNAVAILABLE.
 	ReasonNetwork Reason = "NETWORK"
 	// ReasonHTTPStatus: the token endpoint answered with a status that is neither
 	// a success nor an OAuth error. UNAVAILABLE.

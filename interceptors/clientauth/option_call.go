@@ -39,7 +39,8 @@ const (
 	ExistingRespect ExistingAuthorization = iota
 	// ExistingReplace removes the values from the call's metadata and sends the
 	// connection's token, also in place of the call's own credentials. A call of a
-	// public method goes out without a value. It is for services that forward the
+	// public method goes out without a value in its metadata; credentials of its own
+	// stay. It is for services that forward the
 	// metadata of incoming calls as it is. What an interceptor adds inside of this
 	// package's cannot be removed and fails the call as [ExistingFail] does.
 	ExistingReplace

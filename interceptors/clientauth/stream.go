@@ -49,7 +49,9 @@ type serverStream struct {
 	// open opens the second stream, or returns an error if the call has ended.
 	open func(second *callCarrier) (grpc.ClientStream, error)
 
-	mu      sync.Mutex // guards the rest; not held while a message is waited for
+	// mu guards the rest. It is not held while a message is waited for, but while the
+	// stream is opened again: until then nobody can be told which of the two it is.
+	mu      sync.Mutex
 	current grpc.ClientStream
 	// request is the client's message, as long as it may have to be sent again. ended
 	// says that the end of the sending came after it: the caller sends nothing more.

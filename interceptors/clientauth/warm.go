@@ -9,9 +9,11 @@ import (
 	"time"
 )
 
-// Warm gets the token for the given scopes, all that the client has if there are
-// none, so that the first call does not wait for it. It returns the error that the
-// first call would have got. See [SpreadWarm] for programs that start in great numbers.
+// Warm gets the token for the given scopes, so that the first call does not wait for it.
+// They must be those that the connection selects: each other set of scopes is a token
+// that is paid for and not used. No scopes mean all that the client has, as for
+// [AllClientScopes]. It returns the error that the first call would have got, and may be
+// called again: it asks for a token as a call does, so it also renews one. See [SpreadWarm] for programs that start in great numbers.
 func (c *ClientCredentials) Warm(ctx context.Context, scopes ...string) error {
 	set, err := c.set(scopes)
 	if err != nil {
@@ -107,7 +109,8 @@ func (c *ClientCredentials) alarmed(set *tokenSet) {
 // WaitInBackoff makes calls without a token wait for the next try after a failure, and
 // share its outcome, where they would get the last failure at once. That is up to 10 s
 // away, or up to 33 s if the token endpoint asks for it. A refusal, which another try
-// would meet again, still comes at once.
+// would meet again, still comes at once. A secret that could not be read is read again at
+// that try, and not looked for before.
 func WaitInBackoff() Option {
 	return option("WaitInBackoff", forSource, func(cfg *config) error {
 		cfg.waitInBackoff = true
