@@ -143,11 +143,12 @@ func apiErrorType(header http.Header, body []byte, isJSON bool) string {
 }
 
 // apiFailure says what an error type means that came with a status from 400 to 499. The
-// API throttles with status 400. What is not known is the client's fault, as in the
-// status.
+// API throttles with status 400, under names of which the AWS SDK for Go has a list
+// (aws/retry, DefaultThrottleErrorCodes). What is not known is the client's fault, as in
+// the status.
 func apiFailure(errorType string) Reason {
 	switch errorType {
-	case "TooManyRequestsException", "ThrottlingException", "Throttling", "ThrottledException", "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded":
+	case "TooManyRequestsException", "ThrottlingException", "Throttling", "ThrottledException", "RequestThrottled", "RequestThrottledException", "RequestLimitExceeded", "LimitExceededException":
 		return ReasonThrottled
 	case "ForbiddenException", // of a web ACL, as a firewall's page is
 		"InternalErrorException", "InternalServerException", "InternalFailure", "ServiceUnavailable", "ServiceUnavailableException",

@@ -134,6 +134,7 @@ func TestGetClientTokenAnswers(t *testing.T) {
 		"TooManyRequestsException":    busy("TooManyRequestsException"),
 		"ThrottlingException":         busy("ThrottlingException"),
 		"RequestLimitExceeded":        busy("RequestLimitExceeded"),
+		"LimitExceededException":      busy("LimitExceededException"),
 		"InternalErrorException, 400": broken("InternalErrorException", ""),
 		"ForbiddenException":          broken("ForbiddenException", "WAF"),
 		"UnexpectedLambdaException":   broken("UnexpectedLambdaException", ""),
