@@ -142,6 +142,8 @@ func TestPause(t *testing.T) {
 		"Retry-After capped, no token":   {err: after(24 * time.Hour), low: 30 * time.Second, high: 33 * time.Second},
 		"Retry-After capped, token":      {err: after(24 * time.Hour), remaining: time.Hour, low: 300 * time.Second, high: 330 * time.Second},
 		"Retry-After beyond the token":   {err: after(24 * time.Hour), remaining: 10 * time.Second, low: 40 * time.Second, high: 44 * time.Second},
+		"refusal, Retry-After, no token": {err: &Error{retryAfter: 24 * time.Hour}, low: 30 * time.Second, high: 33 * time.Second},
+		"refusal, Retry-After, token":    {err: &Error{retryAfter: 200 * time.Second}, remaining: time.Hour, low: 200 * time.Second, high: 220 * time.Second},
 		"Retry-After with a token, 60 s": {err: after(60 * time.Second), remaining: time.Hour, low: 60 * time.Second, high: 66 * time.Second},
 	}
 	for name, test := range tests {

@@ -29,25 +29,32 @@ type failures struct{ transient, final int }
 // pause returns how long to wait after a failed flight, which it counts. remaining
 // is how long the held token is still usable.
 func (n *failures) pause(err *Error, remaining time.Duration) time.Duration {
+	result, limitAfter := n.own(err, remaining), maxRetryAfterOut
+	if remaining > 0 {
+		// When the token has ended, what holds without one does.
+		limitAfter = min(maxRetryAfter, remaining+maxRetryAfterOut)
+	}
+	if after := min(err.retryAfter, limitAfter); after > result {
+		result = after + rand.N(after/10+1) //nolint:gosec // spreads load
+	}
+	return result
+}
+
+// own is the pause where the endpoint does not ask for a longer one.
+func (n *failures) own(err *Error, remaining time.Duration) time.Duration {
 	if !err.transient {
 		// The same request would fail again, or cost another token that cannot be used.
 		base := min(firstRefusal<<n.final, maxRefusal)
 		n.final = min(n.final+1, maxFailures)
 		return base + rand.N(base/10) //nolint:gosec // spreads load
 	}
-	limit, limitAfter := maxPauseNoToken, maxRetryAfterOut
+	limit := maxPauseNoToken
 	if remaining > 0 {
 		limit = min(maxPauseToken, remaining/3)
-		// When the token has ended, what holds without one does.
-		limitAfter = min(maxRetryAfter, remaining+maxRetryAfterOut)
 	}
 	// The random factor is 0.5 to 1.5 and the result within the limit: cutting it
 	// there would make all processes wait the same time.
 	base := min(firstPause<<n.transient, limit*2/3)
 	n.transient = min(n.transient+1, maxFailures)
-	result := max(base/2+rand.N(max(base, 1)), minPause) //nolint:gosec // spreads load
-	if after := min(err.retryAfter, limitAfter); after > result {
-		result = after + rand.N(after/10+1) //nolint:gosec // spreads load
-	}
-	return result
+	return max(base/2+rand.N(max(base, 1)), minPause) //nolint:gosec // spreads load
 }
