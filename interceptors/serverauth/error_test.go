@@ -47,12 +47,15 @@ func TestScopesInARefusalAreBounded(t *testing.T) {
 func TestRefusalNamesTheClientInTheLog(t *testing.T) {
 	t.Parallel()
 	named, plain := serverauth.NamedClients(map[string]string{"billing": clientID}), serverauth.Clients(clientID)
-	for name, clients := range map[string]*serverauth.ClientSet{" client=billing": &named, "": &plain} {
+	for want, clients := range map[string]*serverauth.ClientSet{
+		"client_id=" + clientID + " client=billing": &named,
+		"client_id=" + clientID:                     &plain,
+	} {
 		l := newLab(t, setup{clients: clients})
 		l.call(t, deleteFile, bearer(l.issuer.good()))
 		log := l.log.String()
-		if !strings.Contains(log, "client_id="+clientID+name) || name == "" && strings.Contains(log, "client=") {
-			t.Errorf("the log is\n%swant the client id and %q", log, name)
+		if !strings.Contains(log, want) || clients == &plain && strings.Contains(log, "client=") {
+			t.Errorf("the log is\n%swant %q, and no name but that", log, want)
 		}
 	}
 }
