@@ -120,6 +120,9 @@ func (row attack) checkRefusal(t *testing.T, l *lab, got answer) {
 	if want == "" != (len(got.challenge) == 0) || want != "" && (len(got.challenge) != 1 || !strings.HasPrefix(got.challenge[0], want)) {
 		t.Errorf("www-authenticate: got %q, want one value that starts with %q", got.challenge, want)
 	}
+	if row.fine == serverauth.ReasonTokenMissing && !slices.Equal(got.challenge, []string{"Bearer"}) {
+		t.Errorf("www-authenticate: got %q, want no more than the scheme (RFC 6750 section 3.1)", got.challenge)
+	}
 }
 
 // checkSilence looks for parts of the token in everything that was written and answered.
