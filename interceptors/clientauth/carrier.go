@@ -48,6 +48,7 @@ func newCarrier(source TokenSource, scopes Selection, opts []Option) (*carrier, 
 	if err != nil {
 		return nil, err
 	}
+	chosen.public = publicMethods(cfg.policy)
 	replayed, err := replayedStreams(cfg.policy, cfg.calls.retryStreams)
 	if err != nil {
 		return nil, err

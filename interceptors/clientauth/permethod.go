@@ -17,7 +17,8 @@ import (
 // least with each call, and it has its price: each different set of scopes is a
 // stream of paid tokens of its own (a method that is never called costs nothing), and
 // calls that take turns with more tokens than HPACK's table of 4 KiB has room for,
-// about four, send each token in full: such a call took a sixth longer.
+// about four, send each token in full: from the fifth on a call took a sixth longer and 12
+// to 29 % more processor time, both ends together.
 //
 // A method whose rule is `authenticated` takes the token of the fewest scopes that a
 // method of the same service needs, of several the first in the alphabet: a token

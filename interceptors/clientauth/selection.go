@@ -28,6 +28,9 @@ type selected struct {
 	// methods are the methods that the selection speaks of, with the place of their
 	// token.
 	methods map[string]*slot
+	// public are the methods that are called without a token: few, so that it costs little
+	// to ask for each call.
+	public map[string]bool
 	// others is for the methods that are not in it; nil refuses them.
 	others *slot
 	// refuse says why a method is refused.
@@ -40,13 +43,24 @@ func (s *selected) slot(p *policy.Policy, method string) (*slot, error) {
 	if slot := s.methods[method]; slot != nil {
 		return slot, nil
 	}
-	if rule, known := p.Rule(method); known && rule.Kind() == policy.KindPublic {
+	if s.public[method] {
 		return nil, nil //nolint:nilnil // no token is needed
 	}
 	if s.others == nil {
 		return nil, s.refuse(p, method)
 	}
 	return s.others, nil
+}
+
+// publicMethods are those whose rule is public.
+func publicMethods(p *policy.Policy) map[string]bool {
+	public := map[string]bool{}
+	for method, rule := range p.Methods() {
+		if rule.Kind() == policy.KindPublic {
+			public[method] = true
+		}
+	}
+	return public
 }
 
 // slots returns each slot once.

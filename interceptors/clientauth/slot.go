@@ -45,6 +45,7 @@ func (s *slot) bind(source TokenSource) error {
 	if err != nil {
 		return err
 	}
+	set.selected.Store(true)
 	s.own, s.set = own, set
 	return nil
 }

@@ -82,6 +82,8 @@ func (c *clock) newEntry(r response, t0, wall time.Duration) *entry {
 type tokenSet struct {
 	scopes  []string // sorted
 	current atomic.Pointer[entry]
+	// selected says that a connection selects these scopes.
+	selected atomic.Bool
 
 	// quietUntil is the clock's time before which a call that finds a stale token
 	// has nothing to start; the maximum while a flight runs. It only saves calls the

@@ -6,15 +6,48 @@ package clientauth
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
-// Warm gets the token for the given scopes, so that the first call does not wait for it.
-// They must be those that the connection selects: each other set of scopes is a token
-// that is paid for and not used. No scopes mean all that the client has, as for
-// [AllClientScopes]. It returns the error that the first call would have got, and may be
-// called again: it asks for a token as a call does, so it also renews one. See [SpreadWarm] for programs that start in great numbers.
+// Warm gets tokens before the first call, so that it does not wait for one. With scopes it
+// gets the token for them: they must be those that a connection selects, since each other
+// set of scopes is a token that is paid for and not used. Without scopes it gets the tokens
+// of all connections that were made with this source before, one after the other; if there
+// are none, the one with all scopes that the client has.
+//
+// It returns the error that the first call would have got, of several the first. It may be
+// called again: it asks for a token as a call does, so it also renews one. See
+// [SpreadWarm] for programs that start in great numbers.
 func (c *ClientCredentials) Warm(ctx context.Context, scopes ...string) error {
+	if len(scopes) > 0 {
+		return c.warm(ctx, scopes)
+	}
+	var first error
+	for _, selected := range c.selected() {
+		if err := c.warm(ctx, selected); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// selected returns the sets of scopes that connections selected, or all scopes.
+func (c *ClientCredentials) selected() [][]string {
+	var sets [][]string
+	for _, set := range *c.sets.Load() {
+		if set.selected.Load() {
+			sets = append(sets, set.scopes)
+		}
+	}
+	if len(sets) == 0 {
+		return [][]string{nil}
+	}
+	slices.SortFunc(sets, slices.Compare)
+	return sets
+}
+
+func (c *ClientCredentials) warm(ctx context.Context, scopes []string) error {
 	set, err := c.set(scopes)
 	if err != nil {
 		return err

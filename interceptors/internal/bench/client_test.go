@@ -6,6 +6,10 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +25,9 @@ import (
 // BenchmarkFreshToken is what a call costs on the client's side while its token is fresh:
 // the source alone, the call credentials that gRPC asks, and all that DialOptions adds,
 // credentials included. time.Now is the clock that any cache must read; beyond-now-ns is
-// what comes on top of one reading, of rounds that take turns. Rows with "cores" are asked
-// by as many goroutines as there are processors.
+// what comes on top of one reading, and for DialOptions on top of gRPC's own Invoke too.
+// x-cores is the time a call when as many goroutines ask as there are processors, by the
+// time when one asks.
 func BenchmarkFreshToken(b *testing.B) {
 	l := newLab(b)
 	now := func(n int) {
@@ -34,18 +39,22 @@ func BenchmarkFreshToken(b *testing.B) {
 	creds, err := clientauth.PerRPCCredentials(tokens, clientauth.AllClientScopes())
 	must(b, err)
 	ctx := askedContext(b)
-	dialed := l.throughDialOptions(b, tokens)
+	options, err := clientauth.DialOptions(tokens, clientauth.AllClientScopes())
+	must(b, err)
+	dialed, bare := toTheTransport(b, options), toTheTransport(b, nil)
+	bareAndNow := func(n int) { bare(n); now(n) }
 	source := l.oauth2Source(b)
 	for _, row := range []struct {
-		name string
-		call batch
+		name       string
+		base, call batch
 	}{
-		{"time.Now", now},
-		{"scopeauth/source", repeated(func() error { _, err := tokens.Token(context.Background(), clientauth.Request{}); return err })},
-		{"scopeauth/credentials", repeated(func() error { _, err := creds.GetRequestMetadata(ctx); return err })},
-		{"scopeauth/DialOptions", dialed},
-		{"x-oauth2/source", repeated(func() error { _, err := source.Token(); return err })},
-		{"x-oauth2/credentials", repeated(func() error { // what gRPC's oauth.TokenSource does after its check of the transport
+		{"time.Now", now, now},
+		{"Invoke", now, bare},
+		{"scopeauth/source", now, repeated(func() error { _, err := tokens.Token(context.Background(), clientauth.Request{}); return err })},
+		{"scopeauth/credentials", now, repeated(func() error { _, err := creds.GetRequestMetadata(ctx); return err })},
+		{"scopeauth/DialOptions", bareAndNow, dialed},
+		{"x-oauth2/source", now, repeated(func() error { _, err := source.Token(); return err })},
+		{"x-oauth2/credentials", now, repeated(func() error { // what gRPC's oauth.TokenSource does after its check of the transport
 			token, err := source.Token()
 			keep = map[string]string{"authorization": token.Type() + " " + token.AccessToken}
 			return err
@@ -56,14 +65,10 @@ func BenchmarkFreshToken(b *testing.B) {
 			for b.Loop() {
 				row.call(1)
 			}
-			b.ReportMetric(beyond(now, row.call), "beyond-now-ns")
-		})
-		b.Run(row.name+"/cores", func(b *testing.B) {
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					row.call(1)
-				}
-			})
+			base, alone := fastest(row.base, row.call)
+			b.ReportMetric(alone-base, "beyond-now-ns")
+			alone, cores := fastest(row.call, atOnce(row.call))
+			b.ReportMetric(cores/alone, "x-cores")
 		})
 	}
 }
@@ -105,14 +110,15 @@ func repeated(call func() error) batch {
 	}
 }
 
-// throughDialOptions returns calls through what DialOptions makes, as far as the
-// transport: there an interceptor does what gRPC does with the credentials of a call.
-func (l *lab) throughDialOptions(b *testing.B, tokens *clientauth.ClientCredentials) batch {
+// toTheTransport returns calls with these options as far as the transport: there an
+// interceptor does what gRPC does with the credentials of a call, if it has some.
+func toTheTransport(b *testing.B, options []grpc.DialOption) batch {
 	b.Helper()
-	options, err := clientauth.DialOptions(tokens, clientauth.AllClientScopes())
-	must(b, err)
-	conn := dial(b, "127.0.0.1:1", true, append(options, grpc.WithChainUnaryInterceptor(
+	conn := dial(b, "127.0.0.1:1", true, append(slices.Clip(options), grpc.WithChainUnaryInterceptor(
 		func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+			if len(opts) == 0 {
+				return nil
+			}
 			_, err := opts[0].(grpc.PerRPCCredsCallOption).Creds.GetRequestMetadata(ctx)
 			return err
 		}))...)
@@ -120,15 +126,46 @@ func (l *lab) throughDialOptions(b *testing.B, tokens *clientauth.ClientCredenti
 	return repeated(func() error { return conn.Invoke(ctx, filesv1.FileReadService_WhoAmI_FullMethodName, nil, nil) })
 }
 
-// beyond runs both in turns and returns the median of what row takes longer than base, in
-// nanoseconds.
-func beyond(base, row batch) float64 {
-	nBase, nRow := fitting(base), fitting(row)
-	more := make([]float64, 0, ratioRounds)
-	for range sized(ratioRounds, 1) {
-		more = append(more, perOp(row, nRow)-perOp(base, nBase))
+// fastest runs two pieces of work in turns, for about a millisecond each, and returns the
+// nanoseconds of each one's fastest turn: noise only adds.
+func fastest(a, b batch) (timeA, timeB float64) {
+	nA, nB := max(fitting(a)/8, 1), max(fitting(b)/8, 1)
+	timeA, timeB = math.Inf(1), math.Inf(1)
+	for range sized(10*ratioRounds, 1) {
+		timeA = min(timeA, perOp(a, nA))
+		timeB = min(timeB, perOp(b, nB))
 	}
-	return median(more)
+	return timeA, timeB
+}
+
+// processorTimes runs two pieces of work equally often, in turns, and returns what processor
+// time both ends of the calls take for b by what they take for a; where the system does not
+// tell, it is not a number.
+func processorTimes(a, b batch) float64 {
+	n, times := fitting(a), [2]time.Duration{}
+	for range sized(ratioRounds, 1) {
+		for i, work := range []batch{a, b} {
+			before, err := cpuTime()
+			work(n)
+			after, _ := cpuTime()
+			if err != nil {
+				return math.NaN()
+			}
+			times[i] += after - before
+		}
+	}
+	return float64(times[1]) / float64(max(times[0], 1))
+}
+
+// atOnce is the work divided among as many goroutines as there are processors.
+func atOnce(work batch) batch {
+	return func(n int) {
+		var all sync.WaitGroup
+		for i := range runtime.GOMAXPROCS(0) {
+			all.Go(func() { work((n + i) / runtime.GOMAXPROCS(0)) })
+		}
+		all.Wait()
+	}
 }
 
 func (l *lab) oauth2Source(b *testing.B) oauth2.TokenSource {
@@ -177,7 +214,8 @@ func BenchmarkUnary(b *testing.B) {
 			for b.Loop() {
 				row.call(1)
 			}
-			b.ReportMetric(ratio(without, row.call), "x-no-tokens")
+			base, time := fastest(without, row.call)
+			b.ReportMetric(time/base, "x-no-tokens")
 		})
 	}
 }
@@ -207,7 +245,9 @@ func BenchmarkTokensOfAConnection(b *testing.B) {
 			for b.Loop() {
 				turn(1)
 			}
-			b.ReportMetric(ratio(one, turn), "x-one-token")
+			base, time := fastest(one, turn)
+			b.ReportMetric(time/base, "x-one-token")
+			b.ReportMetric(processorTimes(one, turn), "cpu-x-one-token")
 		})
 	}
 }
