@@ -158,7 +158,7 @@ func TestKeysAreMadeWhenNeeded(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, WithoutListener())
 	p := s.Pool("s2s-test")
-	if p.keys.pairs != nil {
+	if p.keys.pairs.Load() != nil {
 		t.Error("keys are there before they are needed")
 	}
 	token := getToken(t, s, "")

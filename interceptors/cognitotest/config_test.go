@@ -129,8 +129,8 @@ func TestConfigFileIsReadStrictly(t *testing.T) {
 	}
 }
 
-// change returns the test pool after an edit.
-func change(edit func(p *Pool)) Pool {
+// edited returns the test pool after an edit.
+func edited(edit func(p *Pool)) Pool {
 	p := testPool()
 	p.Clients = p.Clients[:1]
 	edit(&p)
@@ -229,7 +229,7 @@ func TestRow33PoolsAreChecked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := NewServer(WithPool(change(tc.edit)), WithoutListener())
+			s, err := NewServer(WithPool(edited(tc.edit)), WithoutListener())
 			if tc.want == "" {
 				if err != nil {
 					t.Fatalf("got %v, want no error", err)
@@ -296,7 +296,7 @@ func TestDefaultDomains(t *testing.T) {
 		}
 	}
 	s := newServer(t, WithPool(Pool{}), WithPool(Pool{ID: "eu-west-1_a"}), WithoutListener())
-	if a, b := s.pools[0], s.pools[1]; a.Name() != "pool-1" || a.Region() != "us-east-1" || b.Name() != "pool-2" || b.Region() != "eu-west-1" {
+	if a, b := s.Pools()[0], s.Pools()[1]; a.Name() != "pool-1" || a.Region() != "us-east-1" || b.Name() != "pool-2" || b.Region() != "eu-west-1" {
 		t.Errorf("got %s in %s and %s in %s, want pool-1 in us-east-1 and pool-2 in eu-west-1", a.Name(), a.Region(), b.Name(), b.Region())
 	}
 }

@@ -210,7 +210,7 @@ func TestRow7RemovedScope(t *testing.T) {
 	t.Parallel()
 	for _, how := range []ScopeHandling{DropScopes, RejectScopes} {
 		s := newServer(t, WithPool(testPool()), WithoutListener(), WithDisallowedScopes(how))
-		if err := s.pools[0].RemoveScope("demo/write.file"); err != nil {
+		if err := s.Pools()[0].RemoveScope("demo/write.file"); err != nil {
 			t.Fatal(err)
 		}
 		for _, asked := range []string{"", "demo/read.file demo/write.file"} {
@@ -219,7 +219,7 @@ func TestRow7RemovedScope(t *testing.T) {
 				t.Errorf("%s, asked %q: got %s, want %s", how, asked, payload, want)
 			}
 		}
-		if err := s.pools[0].RemoveScope("demo/write.file"); err == nil {
+		if err := s.Pools()[0].RemoveScope("demo/write.file"); err == nil {
 			t.Error("removing a scope that is not there: got no error")
 		}
 	}
@@ -239,7 +239,7 @@ func TestRow9Status401(t *testing.T) {
 func TestRow11SecretRotation(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, WithPool(testPool()), WithoutListener())
-	p := s.pools[0]
+	p := s.Pools()[0]
 	status := func(secret string) int {
 		resp, _ := exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), cc, formHeader(testID, secret))
 		return resp.StatusCode

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // keyBits is the size of Cognito's keys (developer guide, "Verifying JSON web tokens").
@@ -92,25 +93,53 @@ func keyID(poolID string, key *rsa.PrivateKey) string {
 type keyPair struct{ access, id signingKey }
 
 // keyRing holds a pool's pairs, newest first. The first pair signs. It is safe
-// for concurrent use; pairs are never changed once they are in.
+// for concurrent use; pairs are never changed once they are in. Who only reads
+// never waits, unless there are no keys yet: then one makes them for all.
 type keyRing struct {
-	mu     sync.Mutex
-	poolID string
-	pairs  []keyPair
+	pool   *UserPool
+	making sync.Mutex // held while keys are made, before the store's mutexes
+	pairs  atomic.Pointer[[]keyPair]
 }
 
 // all returns the pairs, newest first, and makes the first pair if there is none.
 func (r *keyRing) all() ([]keyPair, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.pairs) == 0 {
-		pair, err := GenerateKeys()
-		if err != nil {
-			return nil, err
-		}
-		r.pairs = []keyPair{r.named(pair)}
+	if pairs := r.pairs.Load(); pairs != nil {
+		return *pairs, nil
 	}
-	return r.pairs, nil
+	r.making.Lock()
+	defer r.making.Unlock()
+	return r.made()
+}
+
+// made is all for who holds the mutex.
+func (r *keyRing) made() ([]keyPair, error) {
+	if pairs := r.pairs.Load(); pairs != nil {
+		return *pairs, nil
+	}
+	if r.pool.gone() {
+		return nil, r.pool.goneError()
+	}
+	pair, err := GenerateKeys()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.replace(keyPairs{pair}); err != nil {
+		return nil, err
+	}
+	if pairs := r.pairs.Load(); pairs != nil {
+		return *pairs, nil
+	}
+	return nil, r.pool.goneError() // deleted just now
+}
+
+// replace makes the change of all keys. It needs the mutex.
+func (r *keyRing) replace(pairs keyPairs) error {
+	return r.pool.server.store.commit(func() (change, error) {
+		if r.pool.gone() {
+			return change{}, r.pool.goneError()
+		}
+		return change{Pool: r.pool.id, Keys: pairs}, nil
+	})
 }
 
 func (r *keyRing) current() (keyPair, error) {
@@ -123,7 +152,9 @@ func (r *keyRing) current() (keyPair, error) {
 
 // rotate puts pair in front and keeps so many of the earlier ones.
 func (r *keyRing) rotate(pair KeyPair, keep int) error {
-	old, err := r.all() // a pool that never signed still has keys to rotate away from
+	r.making.Lock()
+	defer r.making.Unlock()
+	old, err := r.made() // a pool that never signed still has keys to rotate away from
 	if err != nil {
 		return err
 	}
@@ -133,23 +164,47 @@ func (r *keyRing) rotate(pair KeyPair, keep int) error {
 			return failf("rotation to a key that the pool already has; give a new pair")
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	// A new slice: readers may still hold the old one.
-	r.pairs = append([]keyPair{next}, r.pairs[:min(max(keep, 0), len(r.pairs))]...)
-	return nil
+	return r.replace(append(keyPairs{pair}, r.own()[:min(max(keep, 0), len(old))]...))
 }
 
-func (r *keyRing) dropOld() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.pairs) > 1 {
-		r.pairs = r.pairs[:1:1]
+func (r *keyRing) dropOld() error {
+	r.making.Lock()
+	defer r.making.Unlock()
+	own := r.own()
+	if len(own) < 2 {
+		return nil
 	}
+	return r.replace(own[:1])
+}
+
+// set is for the store. No pairs: they are made when they are needed.
+func (r *keyRing) set(own keyPairs) {
+	if len(own) == 0 {
+		r.pairs.Store(nil)
+		return
+	}
+	pairs := make([]keyPair, len(own))
+	for i, pair := range own {
+		pairs[i] = r.named(pair)
+	}
+	r.pairs.Store(&pairs)
+}
+
+// own returns the pairs that there are now, as they are given from outside.
+func (r *keyRing) own() keyPairs {
+	pairs := r.pairs.Load()
+	if pairs == nil {
+		return nil
+	}
+	own := make(keyPairs, len(*pairs))
+	for i, p := range *pairs {
+		own[i] = KeyPair{AccessToken: p.access.key, IDToken: p.id.key}
+	}
+	return own
 }
 
 func (r *keyRing) named(pair KeyPair) keyPair {
-	return keyPair{access: newSigningKey(r.poolID, pair.AccessToken), id: newSigningKey(r.poolID, pair.IDToken)}
+	return keyPair{access: newSigningKey(r.pool.id, pair.AccessToken), id: newSigningKey(r.pool.id, pair.IDToken)}
 }
 
 // webKey is one key of a JWKS, members in Cognito's order (alphabetical).

@@ -132,7 +132,7 @@ func formHeader(id, secret string) http.Header {
 // getToken gets a token of the test pool's first client.
 func getToken(tb testing.TB, s *Server, scopes string) string {
 	tb.Helper()
-	c := s.pools[0].Client("sts-test-app-client")
+	c := s.Pools()[0].Client("sts-test-app-client")
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if scopes != "" {
 		form.Set("scope", scopes)
@@ -159,7 +159,7 @@ func requestError(rt http.RoundTripper, req *http.Request) error {
 // tryToken asks for a token of the first client, from any goroutine.
 func tryToken(tb testing.TB, s *Server) error {
 	tb.Helper()
-	c := s.pools[0].Client("sts-test-app-client")
+	c := s.Pools()[0].Client("sts-test-app-client")
 	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, s.TokenURL(), strings.NewReader(cc))
 	if err != nil {
 		return err

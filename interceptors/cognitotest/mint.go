@@ -127,16 +127,14 @@ func (p *UserPool) mintKey(spec *MintSpec) (signingKey, error) {
 }
 
 func (p *UserPool) mintClaims(spec *MintSpec) ([]member, error) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
 	var c *client
 	if spec.Client != "" {
 		c = p.find(spec.Client)
-	} else if len(p.clients) > 0 {
-		c = p.clients[0]
+	} else if clients := p.allClients(); len(clients) > 0 {
+		c = clients[0]
 	}
 	if c == nil {
-		return nil, failf("mint: pool %s has no client %q", p.name, spec.Client)
+		return nil, failf("mint: pool %s has no client %q", p.Name(), spec.Client)
 	}
 	lifetime := spec.Lifetime
 	if lifetime == 0 {
@@ -155,7 +153,7 @@ func (p *UserPool) mintClaims(spec *MintSpec) ([]member, error) {
 	scopes := spec.Scopes
 	if scopes == nil {
 		for _, s := range c.allowed {
-			if p.scopes[s] {
+			if p.hasScope(s) {
 				scopes = append(scopes, s)
 			}
 		}

@@ -29,19 +29,7 @@ type Counts struct {
 	DiscoveryRequests int64
 }
 
-func (c Counts) plus(d Counts) Counts {
-	return Counts{
-		TokenRequests:     c.TokenRequests + d.TokenRequests,
-		TokensIssued:      c.TokensIssued + d.TokensIssued,
-		TokensRefused:     c.TokensRefused + d.TokensRefused,
-		TokensThrottled:   c.TokensThrottled + d.TokensThrottled,
-		TokensFaulted:     c.TokensFaulted + d.TokensFaulted,
-		JWKSRequests:      c.JWKSRequests + d.JWKSRequests,
-		DiscoveryRequests: c.DiscoveryRequests + d.DiscoveryRequests,
-	}
-}
-
-// stats counts one pool's requests.
+// stats counts the requests of one pool, or of a server.
 type stats struct {
 	issued, refused, throttled, faulted atomic.Int64
 	jwks, discovery                     atomic.Int64

@@ -36,13 +36,11 @@ func (s *Server) answer(ctx context.Context, r *http.Request, host string) (repl
 		}
 		tooLong = len(body) > bodyLimit
 	}
-	in := inbound{method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header, body: body, tooLong: tooLong}
+	in := inbound{request: r, method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header, body: body, tooLong: tooLong}
 	name := strings.ToLower(hostname(host))
-	for _, p := range s.pools {
-		if name == p.domainHost() {
-			in.cognitoHost = true
-			return p.serveDomain(ctx, &in)
-		}
+	if p := s.store.poolByHost(name); p != nil {
+		in.cognitoHost = true
+		return p.serveDomain(ctx, &in)
 	}
 	if m := issuerHost.FindStringSubmatch(name); m != nil {
 		in.cognitoHost = true
@@ -53,6 +51,7 @@ func (s *Server) answer(ctx context.Context, r *http.Request, host string) (repl
 
 // inbound is a request whose body has been read.
 type inbound struct {
+	request     *http.Request // for its host and origin; the rest is below
 	method      string
 	path        string // inside the host or the domain
 	header      http.Header
@@ -68,17 +67,19 @@ var issuerHost = regexp.MustCompile(`^(?:issuer-)?cognito-idp\.([a-z0-9-]+)\.ama
 // pool id and domains by prefix.
 func (s *Server) servePaths(ctx context.Context, in *inbound) (reply, error) {
 	if in.path == tokenPath || in.path == revokePath {
-		if len(s.pools) == 1 {
-			return s.pools[0].serveDomain(ctx, in)
+		switch p, n := s.store.first(); {
+		case n > 1:
+			return textReply(http.StatusNotFound, "this server has several user pools: use /<domain>"+in.path), nil
+		case n == 1 && p.TokenURL() != "":
+			return p.serveDomain(ctx, in)
+		default:
+			return textReply(http.StatusNotFound, "this server has no user pool with a domain"), nil
 		}
-		return textReply(http.StatusNotFound, "this server has several user pools: use /<domain>"+in.path), nil
 	}
 	first, rest, _ := strings.Cut(strings.TrimPrefix(in.path, "/"), "/")
-	for _, p := range s.pools {
-		if strings.EqualFold(first, p.domain) {
-			in.path = "/" + rest
-			return p.serveDomain(ctx, in)
-		}
+	if p := s.store.poolByDomain(first); p != nil {
+		in.path = "/" + rest
+		return p.serveDomain(ctx, in)
 	}
 	if poolIDPattern.MatchString(first) {
 		return s.serveIssuers(ctx, in, "")
@@ -107,14 +108,6 @@ func unknownPath(in *inbound) reply {
 	r := domainReply(emptyReply(http.StatusMethodNotAllowed))
 	r.header.Set("Allow", http.MethodGet)
 	return r
-}
-
-// domainHost is the host name under which AWS serves the pool's domain.
-func (p *UserPool) domainHost() string {
-	if strings.Contains(p.domain, ".") {
-		return p.domain
-	}
-	return p.domain + ".auth." + p.region + ".amazoncognito.com"
 }
 
 func textReply(status int, text string) reply {

@@ -26,12 +26,15 @@ const memoryURL = "https://cognito.invalid"
 type Server struct {
 	url           string
 	host          string // of url, see hostKey
+	listens       net.IP // nil without a listener
 	clock         func() time.Time
 	invalidClient int
 	cacheControl  string
-	pools         []*UserPool
+	lifetime      time.Duration // of all tokens, or zero
+	store         *store
 	throttle      *throttle
 	faults        faultBook
+	stats         stats // over all pools, also those that are gone
 	requests      requestLog
 
 	http   *http.Server  // nil without a listener
@@ -55,17 +58,19 @@ func NewServer(opts ...Option) (*Server, error) {
 		clock:         o.clock,
 		invalidClient: o.invalidClient,
 		cacheControl:  o.cacheControl,
+		lifetime:      o.lifetime,
 		throttle:      newThrottle(o.throttle),
 	}
-	for _, p := range pools {
-		s.pools = append(s.pools, newUserPool(s, p, o.lifetime))
+	s.store = newStore(s)
+	if err := s.seed(pools); err != nil {
+		return nil, err
 	}
 	var listener net.Listener
 	if !o.noListener {
 		if listener, err = listen(&o); err != nil {
 			return nil, err
 		}
-		s.url = listenerURL(listener, o.tls != nil)
+		s.url, s.listens = listenerURL(listener, o.tls != nil), listensOn(listener)
 	}
 	if o.url != "" {
 		s.url = strings.TrimSuffix(o.url, "/")
@@ -77,6 +82,17 @@ func NewServer(opts ...Option) (*Server, error) {
 		s.serve(listener, &o)
 	}
 	return s, nil
+}
+
+// seed puts the configured pools into the store.
+func (s *Server) seed(pools []Pool) error {
+	now := s.clock()
+	for _, p := range pools {
+		if err := s.store.commit(func() (change, error) { return p.change(now), nil }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func listen(o *options) (net.Listener, error) {
@@ -170,27 +186,42 @@ func (s *Server) Close() error {
 // "http://127.0.0.1:40213".
 func (s *Server) URL() string { return s.url }
 
-// TokenURL returns the token endpoint of the first pool.
-func (s *Server) TokenURL() string { return s.pools[0].TokenURL() }
+// TokenURL returns the token endpoint of the first pool: the oldest that there
+// is now. Empty: there is no pool any more, or it has no domain.
+func (s *Server) TokenURL() string { return s.ofFirst((*UserPool).TokenURL) }
 
-// Issuer returns the issuer of the first pool.
-func (s *Server) Issuer() string { return s.pools[0].Issuer() }
+// Issuer returns the issuer of the first pool. Empty: there is no pool any more.
+func (s *Server) Issuer() string { return s.ofFirst((*UserPool).Issuer) }
 
-// JWKSURL returns the address of the first pool's public keys.
-func (s *Server) JWKSURL() string { return s.pools[0].JWKSURL() }
+// JWKSURL returns the address of the first pool's public keys. Empty: there is
+// no pool any more.
+func (s *Server) JWKSURL() string { return s.ofFirst((*UserPool).JWKSURL) }
 
-// Pool returns the pool with this name or id, or nil if there is none.
+func (s *Server) ofFirst(address func(*UserPool) string) string {
+	p, n := s.store.first()
+	if n == 0 {
+		return ""
+	}
+	return address(p)
+}
+
+// Pool returns the pool with this name or id, or nil if there is none. Names
+// of pools that were created while the server ran need not be unique; then it is the oldest.
 func (s *Server) Pool(nameOrID string) *UserPool {
-	for _, p := range s.pools {
-		if p.id == nameOrID || p.name == nameOrID {
+	if p, ok := s.store.pool(nameOrID); ok {
+		return p
+	}
+	for _, p := range s.store.all() {
+		if p.Name() == nameOrID {
 			return p
 		}
 	}
 	return nil
 }
 
-// Pools returns all pools in the order of the configuration.
-func (s *Server) Pools() []*UserPool { return append([]*UserPool(nil), s.pools...) }
+// Pools returns the pools that there are now: those of the configuration in its
+// order, then those that were created later.
+func (s *Server) Pools() []*UserPool { return s.store.all() }
 
 // SetFault makes an endpoint of all pools answer wrongly. Several faults are met one
 // after the other, each for its number of requests. SetFault replaces what was
@@ -201,19 +232,14 @@ func (s *Server) SetFault(e Endpoint, faults ...Fault) { s.faults.set(e, faults)
 // ClearFaults removes all faults, also those of single pools.
 func (s *Server) ClearFaults() {
 	s.faults.clear()
-	for _, p := range s.pools {
+	for _, p := range s.store.all() {
 		p.faults.clear()
 	}
 }
 
-// Counts returns what the server was asked so far, over all pools.
-func (s *Server) Counts() Counts {
-	var sum Counts
-	for _, p := range s.pools {
-		sum = sum.plus(p.Counts())
-	}
-	return sum
-}
+// Counts returns what the server was asked so far, over all pools, also those
+// that have been deleted.
+func (s *Server) Counts() Counts { return s.stats.counts() }
 
 // TokenRequests returns the most recent token requests, oldest first, at most
 // 1000. They hold no secrets and no tokens.

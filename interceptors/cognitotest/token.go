@@ -41,6 +41,7 @@ func (p *UserPool) serveToken(ctx context.Context, in *inbound) (reply, error) {
 	entry := TokenRequest{Time: p.server.clock(), Pool: p.id}
 	finish := func() {
 		p.stats.token(&entry)
+		p.server.stats.token(&entry)
 		p.server.requests.add(entry)
 	}
 	produce := func() reply {
@@ -160,12 +161,11 @@ func (c *client) permits(grantType string) string {
 // grantScopes returns the scopes of the token. Not ok: invalid_scope. A scope
 // that left its resource server counts as not there, in both settings.
 func (p *UserPool) grantScopes(c *client, asked string) ([]string, bool) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
+	reject := p.record.Load().DisallowedScopes == RejectScopes
 	var granted []string
 	if asked == "" {
 		for _, s := range c.allowed {
-			if p.scopes[s] {
+			if p.hasScope(s) {
 				granted = append(granted, s)
 			}
 		}
@@ -174,11 +174,11 @@ func (p *UserPool) grantScopes(c *client, asked string) ([]string, bool) {
 	for s := range strings.SplitSeq(asked, " ") {
 		switch {
 		case s == "" || slices.Contains(granted, s):
-		case slices.Contains(c.allowed, s) && p.scopes[s]:
+		case slices.Contains(c.allowed, s) && p.hasScope(s):
 			granted = append(granted, s)
 		case slices.Contains(c.allowed, s) && !standardScopes[s]:
 			// removed from its resource server
-		case p.reject:
+		case reject:
 			return nil, false
 		}
 	}

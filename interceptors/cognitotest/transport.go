@@ -131,21 +131,13 @@ func (s *Server) owns(req *http.Request) bool {
 	if !isTLS || req.URL.Scheme != "https" {
 		return false
 	}
-	for _, p := range s.pools {
-		if name == p.domainHost() {
-			return true
-		}
-		if m := issuerHost.FindStringSubmatch(name); m != nil && m[1] == p.region {
-			return true
-		}
+	if m := issuerHost.FindStringSubmatch(name); m != nil {
+		return s.store.hasRegion(m[1])
 	}
-	return false
+	return s.store.poolByHost(name) != nil
 }
 
 func (s *Server) hosts() []string {
-	hosts := []string{s.host}
-	for _, p := range s.pools {
-		hosts = append(hosts, p.domainHost())
-	}
+	hosts := append([]string{s.host}, s.store.someHosts(10)...)
 	return append(hosts, "(issuer-)cognito-idp.<region>.amazonaws.com")
 }

@@ -57,7 +57,7 @@ func TestTransportServesCognitosHosts(t *testing.T) {
 	second := s.Pool("second")
 	for got, want := range map[string]string{
 		second.CognitoTokenURL():                      "https://auth.example.com/oauth2/token",
-		s.pools[0].CognitoTokenURL():                  "https://my-prefix.auth.eu-central-1.amazoncognito.com/oauth2/token",
+		s.Pools()[0].CognitoTokenURL():                "https://my-prefix.auth.eu-central-1.amazoncognito.com/oauth2/token",
 		second.Issuer():                               "https://issuer-cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Zz9",
 		second.CognitoIssuer(IssuerOriginal):          "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_Zz9",
 		second.TokenURL():                             "https://cognito.invalid/auth.example.com/oauth2/token",

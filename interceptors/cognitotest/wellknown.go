@@ -11,19 +11,21 @@ import (
 
 // discoveryDocument has the members of a recent pool's openid-configuration,
 // in its order (alphabetical). There is no grant_types_supported, and custom scopes are not listed.
+// What the document of a pool without a domain says is not documented; here the
+// endpoints of the domain are left out.
 type discoveryDocument struct {
-	AuthorizationEndpoint string   `json:"authorization_endpoint"`
-	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint,omitempty"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint,omitempty"`
 	IDTokenSigningAlgs    []string `json:"id_token_signing_alg_values_supported"`
 	Issuer                string   `json:"issuer"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ResponseTypes         []string `json:"response_types_supported"`
-	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint,omitempty"`
 	Scopes                []string `json:"scopes_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
-	TokenEndpoint         string   `json:"token_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint,omitempty"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
-	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
+	UserinfoEndpoint      string   `json:"userinfo_endpoint,omitempty"`
 }
 
 // apiError is an error of the API host. What an unknown pool gets there is not
@@ -55,13 +57,11 @@ func (s *Server) serveIssuers(ctx context.Context, in *inbound, region string) (
 		r.header.Set("Allow", http.MethodGet)
 		return r, nil
 	}
-	for _, p := range s.pools {
-		if p.id == id && (region == "" || region == p.region) {
-			if file == "jwks.json" {
-				return p.serveJWKS(ctx)
-			}
-			return p.serveDiscovery(ctx, in)
+	if p, ok := s.store.pool(id); ok && (region == "" || region == p.Region()) {
+		if file == "jwks.json" {
+			return p.serveJWKS(ctx)
 		}
+		return p.serveDiscovery(ctx, in)
 	}
 	return apiReply(http.StatusBadRequest, apiError{
 		Type: "ResourceNotFoundException", Message: "User pool " + id + " does not exist.",
@@ -70,6 +70,7 @@ func (s *Server) serveIssuers(ctx context.Context, in *inbound, region string) (
 
 func (p *UserPool) serveJWKS(ctx context.Context) (reply, error) {
 	p.stats.jwks.Add(1)
+	p.server.stats.jwks.Add(1)
 	produce := func() reply {
 		pairs, err := p.keys.all()
 		if err != nil {
@@ -86,31 +87,32 @@ func (p *UserPool) serveJWKS(ctx context.Context) (reply, error) {
 
 func (p *UserPool) serveDiscovery(ctx context.Context, in *inbound) (reply, error) {
 	p.stats.discovery.Add(1)
+	p.server.stats.discovery.Add(1)
 	produce := func() reply {
 		// A caller that came by Cognito's names stays with them; one that came by
 		// the emulator's address must not be sent to the internet.
 		domain, jwks := p.domainURL(), p.JWKSURL()
 		if in.cognitoHost {
-			domain = "https://" + p.domainHost()
+			domain = p.cognitoDomainURL()
 			form := IssuerOriginal
-			if p.issuer == IssuerUpdated {
+			if p.record.Load().Issuer == IssuerUpdated {
 				form = IssuerUpdated
 			}
 			jwks = p.CognitoIssuer(form) + wellKnownPath + "jwks.json"
 		}
 		return apiReply(http.StatusOK, discoveryDocument{
-			AuthorizationEndpoint: domain + "/oauth2/authorize",
-			EndSessionEndpoint:    domain + "/logout",
+			AuthorizationEndpoint: below(domain, "/oauth2/authorize"),
+			EndSessionEndpoint:    below(domain, "/logout"),
 			IDTokenSigningAlgs:    []string{"RS256"},
 			Issuer:                p.Issuer(),
 			JWKSURI:               jwks,
 			ResponseTypes:         []string{"code", "token"},
-			RevocationEndpoint:    domain + revokePath,
+			RevocationEndpoint:    below(domain, revokePath),
 			Scopes:                []string{"openid", "email", "phone", "profile"},
 			SubjectTypes:          []string{"public"},
-			TokenEndpoint:         domain + tokenPath,
+			TokenEndpoint:         below(domain, tokenPath),
 			TokenAuthMethods:      []string{"client_secret_basic", "client_secret_post"},
-			UserinfoEndpoint:      domain + "/oauth2/userInfo",
+			UserinfoEndpoint:      below(domain, "/oauth2/userInfo"),
 		})
 	}
 	return p.nextFault(DiscoveryEndpoint).around(ctx, produce, func(int) {})
