@@ -117,6 +117,7 @@ func (c configReader) client(at string, raw json.RawMessage) Client {
 		"allowed_oauth_flows":                  to(c, &cl.AllowedOAuthFlows),
 		"allowed_oauth_flows_user_pool_client": to(c, &cl.AllowedOAuthFlowsUserPoolClient),
 		"allowed_oauth_scopes":                 to(c, &cl.AllowedOAuthScopes),
+		"explicit_auth_flows":                  to(c, &cl.ExplicitAuthFlows),
 		"access_token_validity": func(at string, raw json.RawMessage) {
 			var seconds int32
 			to(c, &seconds)(at, raw)

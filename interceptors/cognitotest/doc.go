@@ -30,9 +30,21 @@
 //	<URL>/oauth2/token                                the same, if there is one pool
 //	<URL>/<pool id>/.well-known/jwks.json             public keys
 //	<URL>/<pool id>/.well-known/openid-configuration  discovery
+//	<URL>/                                            management API
 //
 // Requests whose Host is one of Cognito's own names are answered as by that
 // host; [Server.Transport] makes such requests without the network.
+//
+// # Management API
+//
+// Clients of the Amazon Cognito user pools API reach it at the server's URL (AWS
+// CLI: --endpoint-url, SDKs: the base endpoint or AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER)
+// or, through [Server.Transport], at Cognito's own host names. Any signature will do,
+// and none. It has the operations on user pools, domains, resource servers, app
+// clients and client secrets, and GetClientToken, with Cognito's constraints,
+// quotas and errors; members that concern users are kept and given back. Other
+// operations are UnknownOperationException. Browsers may send requests only from
+// the server's own origin.
 //
 // # Config file
 //
@@ -60,6 +72,7 @@
 //	      "allowed_oauth_flows": ["client_credentials"],
 //	      "allowed_oauth_flows_user_pool_client": true,
 //	      "allowed_oauth_scopes": ["demo/read.file"],
+//	      "explicit_auth_flows": ["ALLOW_CLIENT_TOKEN_AUTH"],
 //	      "access_token_validity": 3600
 //	    }]
 //	  }]

@@ -79,6 +79,10 @@ type Client struct {
 	// AllowedOAuthScopes holds 1 to 50 whole scopes: custom ones of the pool's
 	// resource servers ("demo/read.file") or standard ones ("openid").
 	AllowedOAuthScopes []string
+	// ExplicitAuthFlows is ["ALLOW_CLIENT_TOKEN_AUTH"] for a client that may get
+	// tokens by GetClientToken, which it may besides client_credentials. The other
+	// flows are those of users and do nothing here. Nil: none.
+	ExplicitAuthFlows []string
 	// AccessTokenValidity is 5 minutes to 24 hours in whole seconds. Zero: 1 hour.
 	// [WithTokenLifetime] overrides it.
 	AccessTokenValidity time.Duration

@@ -30,17 +30,24 @@ func (s *Server) answer(ctx context.Context, r *http.Request, host string) (repl
 	var body []byte
 	tooLong := false
 	if r.Body != nil {
+		limit := bodyLimit
+		if r.Header.Get(targetHeader) != "" {
+			limit = apiBodyLimit
+		}
 		var err error
-		if body, err = io.ReadAll(io.LimitReader(r.Body, bodyLimit+1)); err != nil {
+		if body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1)); err != nil {
 			return reply{}, err
 		}
-		tooLong = len(body) > bodyLimit
+		tooLong = len(body) > limit
 	}
 	in := inbound{request: r, method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header, body: body, tooLong: tooLong}
 	name := strings.ToLower(hostname(host))
 	if p := s.store.poolByHost(name); p != nil {
 		in.cognitoHost = true
 		return p.serveDomain(ctx, &in)
+	}
+	if m := apiHost.FindStringSubmatch(name); m != nil && in.isAPI() {
+		return s.serveAPI(ctx, &in, m[1])
 	}
 	if m := issuerHost.FindStringSubmatch(name); m != nil {
 		in.cognitoHost = true
@@ -66,6 +73,9 @@ var issuerHost = regexp.MustCompile(`^(?:issuer-)?cognito-idp\.([a-z0-9-]+)\.ama
 // servePaths routes what the emulator serves under its own host name: issuers by
 // pool id and domains by prefix.
 func (s *Server) servePaths(ctx context.Context, in *inbound) (reply, error) {
+	if in.isAPI() {
+		return s.serveAPI(ctx, in, "")
+	}
 	if in.path == tokenPath || in.path == revokePath {
 		switch p, n := s.store.first(); {
 		case n > 1:

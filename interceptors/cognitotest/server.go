@@ -31,6 +31,7 @@ type Server struct {
 	invalidClient int
 	cacheControl  string
 	lifetime      time.Duration // of all tokens, or zero
+	scopes        ScopeHandling // of new pools
 	store         *store
 	throttle      *throttle
 	faults        faultBook
@@ -59,6 +60,7 @@ func NewServer(opts ...Option) (*Server, error) {
 		invalidClient: o.invalidClient,
 		cacheControl:  o.cacheControl,
 		lifetime:      o.lifetime,
+		scopes:        o.scopes,
 		throttle:      newThrottle(o.throttle),
 	}
 	s.store = newStore(s)

@@ -31,6 +31,7 @@ func (forget) record(change) error { return nil }
 type store struct {
 	server   *Server
 	recorder recorder
+	run      string // another one each time the program runs
 
 	writers sync.Mutex // held from the check of a change until it is visible
 
@@ -46,6 +47,7 @@ func newStore(s *Server) *store {
 	return &store{
 		server:   s,
 		recorder: forget{},
+		run:      random(lowerBase32Hex, 8),
 		domains:  make(map[string]*UserPool),
 		hosts:    make(map[string]*UserPool),
 		clients:  make(map[string][]*UserPool),
@@ -225,7 +227,7 @@ func (s *store) all() []*UserPool {
 func (s *store) first() (*UserPool, int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	pools, _ := s.pools.page(0, 1)
+	pools, _ := s.pools.page(0, 1, nil)
 	if len(pools) == 0 {
 		return nil, 0
 	}
@@ -263,7 +265,7 @@ func (s *store) someHosts(limit int) []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var hosts []string
-	pools, _ := s.pools.page(0, limit)
+	pools, _ := s.pools.page(0, limit, nil)
 	for _, p := range pools {
 		for _, d := range p.record.Load().Domains {
 			hosts = append(hosts, d.host(p.Region()))

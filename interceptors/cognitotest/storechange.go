@@ -93,6 +93,7 @@ type secretRecord struct {
 	ID      string    `json:"id"`
 	Value   string    `json:"value"`
 	Created time.Time `json:"created"`
+	Added   bool      `json:"added,omitempty"` // by AddUserPoolClientSecret, which shows it once
 }
 
 // Format prints the id, for every verb.
@@ -181,14 +182,17 @@ func (d domainRecord) host(region string) string {
 	return d.Name + ".auth." + region + ".amazoncognito.com"
 }
 
-// addSecret puts a secret behind the others, with an id of its own.
-func (r *clientRecord) addSecret(value string, now time.Time) {
+// addSecret puts a secret behind the others, with an id of its own. A client that
+// exists gets one that was added.
+func (r *clientRecord) addSecret(value string, now time.Time, wasAdded bool) secretRecord {
 	created := now.Truncate(time.Millisecond)
 	id := func() string { return fmt.Sprintf("%s--%d", r.ID, created.UnixMilli()) }
 	for slices.ContainsFunc(r.Secrets, func(s secretRecord) bool { return s.ID == id() }) {
 		created = created.Add(time.Millisecond)
 	}
-	r.Secrets = append(slices.Clip(r.Secrets), secretRecord{ID: id(), Value: value, Created: created})
+	added := secretRecord{ID: id(), Value: value, Created: created, Added: wasAdded}
+	r.Secrets = append(slices.Clip(r.Secrets), added)
+	return added
 }
 
 // lifetime is the validity of access tokens (CreateUserPoolClient, AccessTokenValidity).

@@ -63,21 +63,24 @@ func (o *ordered[V]) search(number uint64) (int, bool) {
 }
 
 // page returns at most limit values that came after the entry with a number, and
-// the number to go on after; that is 0 if nothing is left.
-func (o *ordered[V]) page(after uint64, limit int) (values []V, next uint64) {
+// the number to go on after; that is 0 if nothing is left. If keep is given, only
+// what it keeps is counted.
+func (o *ordered[V]) page(after uint64, limit int, keep func(V) bool) (values []V, next uint64) {
 	from, found := o.search(after)
 	if found {
 		from++
 	}
-	rest := o.list[from:]
-	if len(rest) > limit {
-		rest = rest[:limit]
-		next = rest[limit-1].number
+	last := uint64(0)
+	for _, e := range o.list[from:] {
+		switch {
+		case keep != nil && !keep(e.value):
+		case len(values) == limit:
+			return values, last
+		default:
+			values, last = append(values, e.value), e.number
+		}
 	}
-	for _, e := range rest {
-		values = append(values, e.value)
-	}
-	return values, next
+	return values, 0
 }
 
 func (o *ordered[V]) all() []V {

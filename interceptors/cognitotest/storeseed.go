@@ -37,18 +37,19 @@ func (p Pool) change(now time.Time) change {
 
 func (c Client) record(now time.Time) *clientRecord {
 	r := &clientRecord{
-		ID:           c.ID,
-		Name:         c.Name,
-		Flows:        slices.Clone(c.AllowedOAuthFlows),
-		OAuth:        *c.AllowedOAuthFlowsUserPoolClient,
-		Scopes:       slices.Clone(c.AllowedOAuthScopes),
-		Validity:     int64(c.AccessTokenValidity / time.Second),
-		ValidityUnit: "seconds",
-		Created:      now,
-		Modified:     now,
+		ID:                c.ID,
+		Name:              c.Name,
+		Flows:             slices.Clone(c.AllowedOAuthFlows),
+		OAuth:             *c.AllowedOAuthFlowsUserPoolClient,
+		Scopes:            slices.Clone(c.AllowedOAuthScopes),
+		ExplicitAuthFlows: slices.Clone(c.ExplicitAuthFlows),
+		Validity:          int64(c.AccessTokenValidity / time.Second),
+		ValidityUnit:      "seconds",
+		Created:           now,
+		Modified:          now,
 	}
 	for _, s := range c.Secrets {
-		r.addSecret(s, now)
+		r.addSecret(s, now, false)
 	}
 	return r
 }

@@ -131,6 +131,9 @@ func (s *Server) owns(req *http.Request) bool {
 	if !isTLS || req.URL.Scheme != "https" {
 		return false
 	}
+	if req.Header.Get(targetHeader) != "" && apiHost.MatchString(name) {
+		return true // the first pool of a region may be created
+	}
 	if m := issuerHost.FindStringSubmatch(name); m != nil {
 		return s.store.hasRegion(m[1])
 	}

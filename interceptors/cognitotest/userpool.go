@@ -74,7 +74,13 @@ func (p *UserPool) gone() bool {
 	return present != p
 }
 
-func (p *UserPool) goneError() error { return failf("user pool %s has been deleted", p.id) }
+func (p *UserPool) goneError() error { return &goneError{p.id} }
+
+// goneError is a change of a pool that has been deleted.
+type goneError struct{ id string }
+
+// Error names the pool.
+func (e *goneError) Error() string { return "cognitotest: user pool " + e.id + " has been deleted" }
 
 // commit makes a change of the pool, as [store.commit] does.
 func (p *UserPool) commit(plan func() (change, error)) error {
@@ -260,7 +266,7 @@ func (p *UserPool) AddClientSecret(nameOrID string) (Credentials, error) {
 		}
 		added = Credentials{ID: c.id, Secret: newSecret()}
 		return p.editClient(c, func(r *clientRecord) error {
-			r.addSecret(added.Secret, p.server.clock())
+			r.addSecret(added.Secret, p.server.clock(), true)
 			return nil
 		})
 	})

@@ -6,6 +6,7 @@ package cognitotest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,6 +52,7 @@ func (c Client) check(found *problems, at string, scopes map[string]bool) {
 		found.addf(at, "access token validity is 300 to 86400 whole seconds, got %v", v)
 	}
 	c.checkFlows(found, at)
+	c.checkAuthFlows(found, at)
 	c.checkScopes(found, at, scopes)
 }
 
@@ -74,6 +76,20 @@ func (c Client) checkFlows(found *problems, at string) {
 	}
 	if *c.AllowedOAuthFlowsUserPoolClient && (len(c.AllowedOAuthFlows) == 0 || len(c.AllowedOAuthScopes) == 0) {
 		found.addf(at, "AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows.")
+	}
+}
+
+func (c Client) checkAuthFlows(found *problems, at string) {
+	for i, flow := range c.ExplicitAuthFlows {
+		if !slices.Contains(authFlowRule.enum, flow) {
+			found.addf(at, "explicit auth flows are %s, got %q", strings.Join(authFlowRule.enum, ", "), flow)
+		}
+		if slices.Contains(c.ExplicitAuthFlows[:i], flow) {
+			found.addf(at, "explicit auth flow %q is there twice", flow)
+		}
+	}
+	if problem := authFlowsProblem(c.ExplicitAuthFlows, len(c.Secrets) > 0); problem != "" {
+		found.addf(at, "%s", problem)
 	}
 }
 
