@@ -91,6 +91,8 @@ func (in *input) malformed(raw json.RawMessage, want string) {
 		text = "TRUE_VALUE can not be converted to " + want
 	case 'f':
 		text = "FALSE_VALUE can not be converted to " + want
+	case 'n':
+		text = "NULL_VALUE can not be converted to " + want
 	default:
 		text = "NUMBER_VALUE can not be converted to " + want
 	}
@@ -211,7 +213,7 @@ func (in *input) flag(name string) bool {
 	}
 	var b bool
 	if json.Unmarshal(raw, &b) != nil {
-		in.malformed(raw, "Boolean")
+		in.malformed(raw, "a Boolean")
 	}
 	return b
 }

@@ -46,7 +46,10 @@ func getClientToken(in *input) action {
 			return nil, apiErrorf("NotAuthorizedException", "Client authentication failed.")
 		}
 		granted, ok := t.pool.grantScopes(c, scopes)
-		if !ok {
+		switch {
+		case !ok && scopes == "":
+			return nil, invalidParameter("The app client has no scope.")
+		case !ok:
 			return nil, invalidParameter("Invalid scope requested: %s", scopes)
 		}
 		token, err := t.pool.issue(c, granted)

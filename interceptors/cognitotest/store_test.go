@@ -23,7 +23,7 @@ func (f recorderFunc) record(c change) error { return f(c) }
 
 // emptyStore is the store of a server that has no pools.
 func emptyStore() *store {
-	s := &Server{url: memoryURL, clock: func() time.Time { return testNow }}
+	s := &Server{url: memoryURL, host: "cognito.invalid:443", clock: func() time.Time { return testNow }}
 	s.store = newStore(s)
 	return s.store
 }
