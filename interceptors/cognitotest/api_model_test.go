@@ -54,14 +54,12 @@ func TestAPIMakesWhatTheTokenEndpointServes(t *testing.T) {
 	next := textAt(t, added, "ClientSecretDescriptor", "ClientSecretValue")
 	want("old of two secrets", "mine", old, 200, "access_token")
 	want("new of two secrets", "mine", next, 200, "access_token")
-	var list struct {
-		ClientSecrets []struct{ ClientSecretId string }
-	} //nolint:revive // AWS names it so
+	var list struct{ ClientSecrets []map[string]any }
 	listed := mustCall(t, s, "ListUserPoolClientSecrets", `{`+mine+`}`)
 	if err := json.Unmarshal([]byte(listed), &list); err != nil || len(list.ClientSecrets) != 2 || strings.Contains(listed, old) || strings.Contains(listed, next) {
 		t.Fatalf("got %s, want two ids and no values", listed)
 	}
-	mustCall(t, s, "DeleteUserPoolClientSecret", `{`+mine+fmt.Sprintf(`,"ClientSecretId":%q}`, list.ClientSecrets[0].ClientSecretId))
+	mustCall(t, s, "DeleteUserPoolClientSecret", `{`+mine+fmt.Sprintf(`,"ClientSecretId":%q}`, list.ClientSecrets[0]["ClientSecretId"]))
 	want("deleted secret", "mine", old, 400, `{"error":"invalid_client"}`)
 	want("the other", "mine", next, 200, "access_token")
 	if described := mustCall(t, s, "DescribeUserPoolClient", `{`+mine+`}`); strings.Contains(described, "ClientSecret") {
