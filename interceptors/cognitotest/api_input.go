@@ -123,21 +123,17 @@ func (in *input) raw(name string) json.RawMessage {
 	return raw
 }
 
-// need reports whether a member that must be there is.
-func (in *input) need(name string) bool {
-	if in.raw(name) != nil {
-		return true
+// need is for a member that must be there.
+func (in *input) need(name string) {
+	if in.raw(name) == nil {
+		in.found.violations = append(in.found.violations,
+			fmt.Sprintf("Value null at '%s%s' failed to satisfy constraint: Member must not be null", in.at, lowerFirst(name)))
 	}
-	in.found.violations = append(in.found.violations,
-		fmt.Sprintf("Value null at '%s%s' failed to satisfy constraint: Member must not be null", in.at, lowerFirst(name)))
-	return false
 }
 
 // needText is text for a member that must be there.
 func (in *input) needText(name string, r rule) string {
-	if !in.need(name) {
-		return ""
-	}
+	in.need(name)
 	return in.text(name, r)
 }
 
@@ -247,9 +243,7 @@ func (in *input) texts(name string, list, item rule) []string {
 	}
 	shown := "[" + strings.Join(values, ", ") + "]"
 	for _, constraint := range list.length(int64(len(values))) {
-		if values != nil {
-			in.violated(name, shown, constraint)
-		}
+		in.violated(name, shown, constraint)
 	}
 	if slices.ContainsFunc(values, func(s string) bool { return item.broken(s) != nil }) {
 		in.violated(name, shown, "Member must satisfy constraint: ["+strings.Join(item.all(), ", ")+"]")

@@ -235,4 +235,35 @@ func TestAPIPages(t *testing.T) {
 	}
 }
 
+// TestAPIDomains: a pool can have a prefix and a custom domain; the prefix names it.
+func TestAPIDomains(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	p := s.Pool(testPoolID)
+	mustCall(t, s, "DeleteUserPoolDomain", `{`+inPool+`,"Domain":"my-prefix"}`)
+	check := func(tokenURL, cognitoURL string) {
+		t.Helper()
+		if got, gotCognito := p.TokenURL(), p.CognitoTokenURL(); got != tokenURL || gotCognito != cognitoURL || s.TokenURL() != tokenURL {
+			t.Errorf("got %q and %q, want %q and %q", got, gotCognito, tokenURL, cognitoURL)
+		}
+	}
+	check("", "")
+	_, discovery := exchange(t, s.Transport(), http.MethodGet, p.Issuer()+"/.well-known/openid-configuration", "", nil)
+	if strings.Contains(discovery, "token_endpoint\"") || !strings.Contains(discovery, `"jwks_uri":"`+p.JWKSURL()) {
+		t.Errorf("discovery without a domain: got %s, want no token endpoint", discovery)
+	}
+	mustCall(t, s, "CreateUserPoolDomain", `{`+inPool+`,"Domain":"auth.example.com","CustomDomainConfig":{"CertificateArn":"arn:aws:acm:us-east-1:123456789012:certificate/1"}}`)
+	check("https://cognito.invalid/auth.example.com/oauth2/token", "https://auth.example.com/oauth2/token")
+	mustCall(t, s, "CreateUserPoolDomain", `{`+inPool+`,"Domain":"prefix"}`)
+	check("https://cognito.invalid/prefix/oauth2/token", "https://prefix.auth.eu-central-1.amazoncognito.com/oauth2/token")
+	for _, address := range []string{
+		"https://cognito.invalid/prefix/oauth2/token", "https://cognito.invalid/auth.example.com/oauth2/token", "https://cognito.invalid/oauth2/token",
+		"https://auth.example.com/oauth2/token", "https://prefix.auth.eu-central-1.amazoncognito.com/oauth2/token",
+	} {
+		if resp, body := exchange(t, s.Transport(), http.MethodPost, address, cc, basic()); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: got %d %s, want a token", address, resp.StatusCode, body)
+		}
+	}
+}
+
 var listedIDs = regexp.MustCompile(`[a-z]{2}(?:-gov)?-[a-z]+-\d_[0-9A-Za-z]+`)

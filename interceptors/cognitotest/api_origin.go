@@ -53,9 +53,6 @@ func (s *Server) ownHost(host string) bool {
 	if hostKey(scheme, host) == s.host {
 		return true
 	}
-	if s.listens == nil {
-		return false
-	}
 	name := strings.ToLower(strings.Trim(hostname(host), "[]"))
 	everywhere := s.listens.IsUnspecified()
 	if name == "localhost" {

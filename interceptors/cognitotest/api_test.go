@@ -108,6 +108,12 @@ func TestAPIAnswers(t *testing.T) {
 			"pools", nil, "ListUserPools", `{"MaxResults":60}`,
 			`{"UserPools":[{"CreationDate":1795348800,"Id":"<pool>","LambdaConfig":{},"LastModifiedDate":1795348800,"Name":"s2s-test","Status":"Enabled"}]}`,
 		},
+		{
+			"pools, with what is kept",
+			[]step{{"UpdateUserPool", `{` + inPool + `,"LambdaConfig":{"PreSignUp":"arn:aws:lambda:eu-central-1:123456789012:function:f"}}`}},
+			"ListUserPools", `{"MaxResults":60}`,
+			`{"UserPools":[{"CreationDate":1795348800,"Id":"<pool>","LambdaConfig":{"PreSignUp":"arn:aws:lambda:eu-central-1:123456789012:function:f"},"LastModifiedDate":1795348800,"Name":"s2s-test","Status":"Enabled"}]}`,
+		},
 		{"update pool", nil, "UpdateUserPool", `{` + inPool + `,"PoolName":"other"}`, `{}`},
 		{"delete pool", []step{{"DeleteUserPoolDomain", `{` + inPool + `,"Domain":"my-prefix"}`}}, "DeleteUserPool", `{` + inPool + `}`, ``},
 
@@ -116,6 +122,12 @@ func TestAPIAnswers(t *testing.T) {
 		{
 			"describe domain", nil, "DescribeUserPoolDomain", `{"Domain":"my-prefix"}`,
 			`{"DomainDescription":{"AWSAccountId":"123456789012","CloudFrontDistribution":"<cloudfront>","CustomDomainConfig":{},"Domain":"my-prefix","ManagedLoginVersion":1,"Status":"ACTIVE","UserPoolId":"<pool>","Version":"20260101000000"}}`,
+		},
+		{
+			"describe custom domain",
+			[]step{{"CreateUserPoolDomain", `{` + inPool + `,"Domain":"auth.example.com","ManagedLoginVersion":2,"CustomDomainConfig":{"CertificateArn":"arn:aws:acm:us-east-1:123456789012:certificate/1"}}`}},
+			"DescribeUserPoolDomain", `{"Domain":"auth.example.com"}`,
+			`{"DomainDescription":{"AWSAccountId":"123456789012","CloudFrontDistribution":"<cloudfront>","CustomDomainConfig":{"CertificateArn":"arn:aws:acm:us-east-1:123456789012:certificate/1"},"Domain":"auth.example.com","ManagedLoginVersion":2,"Status":"ACTIVE","UserPoolId":"<pool>","Version":"20260101000000"}}`,
 		},
 		{"domain that nobody has", nil, "DescribeUserPoolDomain", `{"Domain":"nobody"}`, `{"DomainDescription":{}}`},
 		{"delete domain", nil, "DeleteUserPoolDomain", `{` + inPool + `,"Domain":"my-prefix"}`, `{}`},
@@ -329,5 +341,23 @@ func TestAPIChangesNothingThatIsNotKept(t *testing.T) {
 	}
 	if recorded != len(changing) {
 		t.Errorf("reading was recorded: got %d changes, want %d", recorded, len(changing))
+	}
+}
+
+// TestAPIErrorsOfTheModel: a pool can be deleted between the look-up and the change.
+func TestAPIErrorsOfTheModel(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	p := s.Pool(testPoolID)
+	if err := s.store.commit(func() (change, error) { return change{Pool: testPoolID, Delete: true}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	for err, want := range map[error]apiError{
+		p.edit(func(*poolRecord) error { return nil }): {"ResourceNotFoundException", "User pool eu-central-1_Ab3dEf9hI does not exist."},
+		errClosed: {"InternalErrorException", "Something failed in the emulator."},
+	} {
+		if got := asAPIError(err); got != want {
+			t.Errorf("%v: got %v, want %v", err, got, want)
+		}
 	}
 }

@@ -44,6 +44,10 @@ func TestGetClientToken(t *testing.T) {
 	if got := mustCall(t, s, "GetClientToken", `{`+directCredentials+`}`); !strings.Contains(got, `"ExpiresIn":300,`) {
 		t.Errorf("got %s, want a token for 300 seconds", got)
 	}
+	mustCall(t, s, "UpdateUserPoolClient", `{`+inPool+`,"ClientId":"direct","ExplicitAuthFlows":["ALLOW_CLIENT_TOKEN_AUTH"],"AllowedOAuthScopes":["demo/read.file"]}`)
+	if got := mustCall(t, s, "GetClientToken", `{`+directCredentials+`}`); !strings.Contains(got, `"ExpiresIn":3600,`) {
+		t.Errorf("got %s, want a token for an hour, the default", got)
+	}
 	// An added secret works as the first does.
 	mustCall(t, s, "AddUserPoolClientSecret", `{`+inPool+`,"ClientId":"direct","ClientSecret":"aaaaaaaaaaaa+bbbbbbbbbbbb"}`)
 	mustCall(t, s, "GetClientToken", `{"ClientId":"direct","Secret":"aaaaaaaaaaaa+bbbbbbbbbbbb"}`)
@@ -129,6 +133,30 @@ func TestGetClientTokenSharesTheThrottle(t *testing.T) {
 			t.Errorf("got %+v, want 3 tokens and 2 throttled", got)
 		}
 	})
+}
+
+// TestGetClientTokenOfARegion: Cognito's host has the clients of its region only.
+func TestGetClientTokenOfARegion(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(apiPool()), WithoutListener())
+	for region, want := range map[string]string{"eu-central-1": `"AccessToken"`, "eu-west-1": `"NotAuthorizedException"`} {
+		_, body := exchange(t, s.Transport(), http.MethodPost, "https://cognito-idp."+region+".amazonaws.com/", `{`+directCredentials+`}`, apiHeader("GetClientToken"))
+		if !strings.Contains(body, want) {
+			t.Errorf("%s: got %s, want %s", region, body, want)
+		}
+	}
+}
+
+// TestGetClientTokenOfADeletedClient: it may go between two look-ups.
+func TestGetClientTokenOfADeletedClient(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(apiPool()), WithoutListener())
+	s.store.mu.Lock()
+	s.store.clients["ghost"] = []*UserPool{s.store.pools.all()[0]}
+	s.store.mu.Unlock()
+	if resp, body := callAPI(t, s, "GetClientToken", `{"ClientId":"ghost","Secret":"x"}`); resp.StatusCode != http.StatusBadRequest || !strings.Contains(body, "NotAuthorizedException") {
+		t.Errorf("got %d %s, want NotAuthorizedException", resp.StatusCode, body)
+	}
 }
 
 // TestGetClientTokenWithoutKeys: keys that cannot be kept issue no token.

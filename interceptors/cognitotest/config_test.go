@@ -47,7 +47,7 @@ const wholeConfig = `{
         "allowed_oauth_scopes": ["demo/read.file"],
         "access_token_validity": 300
       },
-      {"name": "off", "id": "off", "secrets": ["0123456789abcdefghijklmnopqrstuv"], "allowed_oauth_scopes": ["demo/write.file"], "allowed_oauth_flows_user_pool_client": false},
+      {"name": "off", "id": "off", "secrets": ["0123456789abcdefghijklmnopqrstuv"], "allowed_oauth_scopes": ["demo/write.file"], "allowed_oauth_flows_user_pool_client": false, "explicit_auth_flows": ["ALLOW_CLIENT_TOKEN_AUTH"]},
       {"name": "short", "allowed_oauth_scopes": ["demo/write.file"]}
     ]
   }, {"name": "empty"}]
@@ -70,6 +70,9 @@ func TestConfigFile(t *testing.T) {
 		if got := jwtPattern.ReplaceAllString(body, `"<jwt>"`); got != tc.want {
 			t.Errorf("%s: got %s, want %s", tc.id, got, tc.want)
 		}
+	}
+	if got := mustCall(t, s, "GetClientToken", `{"ClientId":"off","Secret":"0123456789abcdefghijklmnopqrstuv"}`); !strings.Contains(got, `"AccessToken":"eyJ`) {
+		t.Errorf("GetClientToken: got %s, want a token", got)
 	}
 	if empty := s.Pool("empty"); empty == nil || empty.TokenURL() != "https://cognito.invalid/empty/oauth2/token" {
 		t.Errorf("a pool with a name only: got %v, want one with the domain empty", empty)
@@ -216,13 +219,24 @@ func TestRow33PoolsAreChecked(t *testing.T) {
 		"no scopes, not enabled": {func(p *Pool) {
 			p.Clients[0].AllowedOAuthScopes, p.Clients[0].AllowedOAuthFlowsUserPoolClient = nil, new(false)
 		}, ""},
-		"no flows":                  {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{} }, "AllowedOAuthFlows and AllowedOAuthScopes are required"},
-		"two kinds of flow":         {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "client_credentials"} }, "must be the only allowed"},
-		"flow twice":                {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "code"} }, `flow "code" is there twice`},
-		"unknown flow":              {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"password"} }, `got "password"`},
-		"unknown scope":             {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"demo/admin"} }, "Invalid scope requested: demo/admin"},
-		"scope without identifier":  {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"read.file"} }, "Invalid scope requested: read.file"},
-		"allowed scope twice":       {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"openid", "openid"} }, `scope "openid" is there twice`},
+		"no flows":                 {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{} }, "AllowedOAuthFlows and AllowedOAuthScopes are required"},
+		"two kinds of flow":        {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "client_credentials"} }, "must be the only allowed"},
+		"flow twice":               {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "code"} }, `flow "code" is there twice`},
+		"unknown flow":             {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"password"} }, `got "password"`},
+		"unknown scope":            {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"demo/admin"} }, "Invalid scope requested: demo/admin"},
+		"scope without identifier": {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"read.file"} }, "Invalid scope requested: read.file"},
+		"allowed scope twice":      {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"openid", "openid"} }, `scope "openid" is there twice`},
+		"auth flow":                {func(p *Pool) { p.Clients[0].ExplicitAuthFlows = []string{"ALLOW_X"} }, `ALLOW_CLIENT_TOKEN_AUTH, got "ALLOW_X"`},
+		"auth flow twice": {func(p *Pool) {
+			p.Clients[0].ExplicitAuthFlows = []string{"ALLOW_USER_AUTH", "ALLOW_USER_AUTH"}
+		}, `"ALLOW_USER_AUTH" is there twice`},
+		"two kinds of auth flow": {func(p *Pool) {
+			p.Clients[0].ExplicitAuthFlows = []string{"ALLOW_CLIENT_TOKEN_AUTH", "ALLOW_USER_AUTH"}
+		}, "must be the only authentication flow"},
+		"auth flow without secret": {func(p *Pool) {
+			c := &p.Clients[0]
+			c.Secrets, c.GenerateSecret, c.AllowedOAuthFlows, c.ExplicitAuthFlows = nil, new(false), []string{"code"}, []string{"ALLOW_CLIENT_TOKEN_AUTH"}
+		}, "ALLOW_CLIENT_TOKEN_AUTH can not be selected"},
 		"51 scopes of a client":     {func(p *Pool) { manyScopes(p, 51) }, "at most 50 scopes"},
 		"50 scopes of a client":     {func(p *Pool) { manyScopes(p, 50) }, ""},
 		"resource server, no names": {func(p *Pool) { p.ResourceServers[0].Name, p.ResourceServers[0].Scopes[0].Description = "", "" }, ""},

@@ -112,7 +112,8 @@ func WithInvalidClientStatus(status int) Option {
 }
 
 // WithThrottle refuses token requests beyond perSecond with status 429, over
-// all pools together as Cognito's ClientAuthentication quota does (150 there).
+// all pools together as Cognito's ClientAuthentication quota does (150 there), and
+// GetClientToken with TooManyRequestsException. Both count for both.
 // It follows the clock of [WithClock]. The default is no throttle.
 func WithThrottle(perSecond int) Option {
 	return optionFunc(func(o *options) { o.throttle = perSecond })

@@ -19,7 +19,7 @@ type Counts struct {
 	TokensIssued int64
 	// TokensRefused counts all other answers, throttled ones too.
 	TokensRefused int64
-	// TokensThrottled counts those with status 429 of [WithThrottle].
+	// TokensThrottled counts those that [WithThrottle] refused.
 	TokensThrottled int64
 	// TokensFaulted counts requests that a [Fault] answered, or left unanswered.
 	TokensFaulted int64
@@ -62,12 +62,12 @@ func (s *stats) counts() Counts {
 	return c
 }
 
-// TokenRequest records one request to a token endpoint: what was asked and what
-// came of it. It holds no secret and no token.
+// TokenRequest records one request to a token endpoint, or one for
+// GetClientToken: what was asked and what came of it. It holds no secret and no token.
 type TokenRequest struct {
 	// Time is the server's clock.
 	Time time.Time
-	// Pool is the pool's id.
+	// Pool is the pool's id. Empty: GetClientToken, which names no pool, named no client of any.
 	Pool string
 	// ClientID and Client are id and name of the client. Empty if the request
 	// named no client of the pool: what a stranger writes is not kept.
@@ -78,7 +78,8 @@ type TokenRequest struct {
 	Granted []string
 	// Status is the HTTP status; 0 if there was no answer.
 	Status int
-	// Error is the code of a refusal, for example "invalid_client".
+	// Error is the code of a refusal, for example "invalid_client", or the type of
+	// GetClientToken's, for example "NotAuthorizedException".
 	Error string
 	// Throttled says that [WithThrottle] refused it.
 	Throttled bool

@@ -25,22 +25,20 @@ const (
 // answer makes the reply to one request for a host. An error means that the
 // request's context ended first.
 func (s *Server) answer(ctx context.Context, r *http.Request, host string) (reply, error) {
+	in := inbound{request: r, method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header}
 	// The body is read before anything waits: net/http notices that a caller has
 	// gone only after that.
-	var body []byte
-	tooLong := false
 	if r.Body != nil {
 		limit := bodyLimit
-		if r.Header.Get(targetHeader) != "" {
+		if in.isAPI() {
 			limit = apiBodyLimit
 		}
 		var err error
-		if body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1)); err != nil {
+		if in.body, err = io.ReadAll(io.LimitReader(r.Body, int64(limit)+1)); err != nil {
 			return reply{}, err
 		}
-		tooLong = len(body) > limit
+		in.tooLong = len(in.body) > limit
 	}
-	in := inbound{request: r, method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header, body: body, tooLong: tooLong}
 	name := strings.ToLower(hostname(host))
 	if p := s.store.poolByHost(name); p != nil {
 		in.cognitoHost = true

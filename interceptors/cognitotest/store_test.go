@@ -4,6 +4,9 @@
 package cognitotest
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -214,7 +217,7 @@ func TestDeletedPoolsDoNoHarm(t *testing.T) {
 			t.Errorf("%s: got %s, want nothing", what, got)
 		}
 	}
-	if s.Pool("s2s-test") != nil || s.Pool(p.ID()) != nil || len(s.Pools()) != 0 || len(s.store.poolsOfClient(testID)) != 0 || s.store.hasRegion("eu-central-1") {
+	if s.Pool("s2s-test") != nil || s.Pool(p.ID()) != nil || len(s.Pools()) != 0 || len(s.store.clients) != 0 || s.store.hasRegion("eu-central-1") {
 		t.Error("the pool is still found")
 	}
 	if p.ID() != testPoolID || p.Name() != "s2s-test" || p.Counts().TokensIssued != 1 || s.Counts().TokensIssued != 1 {
@@ -281,16 +284,25 @@ func TestChangesThatContradictTheModel(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	for what, text := range map[string]string{
-		"no list":   `{"keys": 1}`,
-		"no base64": `{"keys": [["!", "!"]]}`,
-		"no key":    `{"keys": [["AAAA", "AAAA"]]}`,
-		"one key":   `{"keys": [[]]}`,
+	der, err := x509.MarshalPKCS8PrivateKey(testKeys()[0].AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := base64.StdEncoding.EncodeToString(der)
+	for text, want := range map[string]string{
+		`{"keys": 1}`:                                   "cannot unmarshal",
+		`{"keys": [["!", "!"]]}`:                        "illegal base64",
+		`{"keys": [["AAAA", "AAAA"]]}`:                  "key pair 0 cannot be read",
+		`{"keys": [[]]}`:                                "key pair 0 cannot be read",
+		`{"keys": [["` + twice + `","` + twice + `"]]}`: "key pair 0: the keys of a pair are two keys",
 	} {
 		var c change
-		if err := json.Unmarshal([]byte(text), &c); err == nil {
-			t.Errorf("%s: got no error", what)
+		if err := json.Unmarshal([]byte(text), &c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: got %v, want %q", text, err, want)
 		}
+	}
+	if _, err := json.Marshal(keyPairs{{AccessToken: &rsa.PrivateKey{}, IDToken: &rsa.PrivateKey{}}}); err == nil {
+		t.Error("a key that cannot be encoded: got no error")
 	}
 }
 
