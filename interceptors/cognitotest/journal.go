@@ -24,25 +24,20 @@ type journal struct {
 	path   string // without symbolic links
 	unlock func() error
 	slack  int64
-	// fold returns the shortest list of payloads with the meaning of the entries.
-	fold foldFunc
+	// snapshot returns payloads that mean the same as all entries so far. It is
+	// called by append and tidy.
+	snapshot func() ([][]byte, error)
 	// What the operating system does; tests let it fail.
 	open       func(path string, flag int) (journalFile, error)
 	syncFolder func(path string) error
 
-	mu      sync.Mutex
-	pending *batch // takes entries until somebody writes it
-
-	// disk is held while the file is written; mu may be locked inside.
-	disk    sync.Mutex
-	file    journalFile // nil when closed
+	mu      sync.Mutex // held while the file is written
+	file    journalFile
 	end     int64
 	sum     uint32
-	content int64 // the file's length if it were folded, as far as known
+	content int64 // how long the file was, or would have been, when it was last compared with a snapshot
 	broken  error // why nothing can be written any more
 }
-
-type foldFunc func(entries []journalEntry) ([][]byte, error)
 
 // journalFile is what the journal needs of an *os.File.
 type journalFile interface {
@@ -54,27 +49,21 @@ type journalFile interface {
 	Close() error
 }
 
-// batch is entries that are written and synced together, and share what becomes of it.
-type batch struct {
-	payloads [][]byte
-	done     bool
-	err      error
-}
-
 var errJournalClosed = failf("the state file is closed: the server has ended")
 
 // journalStart is what was in a journal that has been opened.
 type journalStart struct {
+	exists  bool // or the file is missing or empty
 	entries []journalEntry
 	// notices say what was repaired.
 	notices []string
 }
 
-// openJournal locks and reads a journal. A file that is missing or empty gives
-// no entries and is not touched: create it with rewrite before the first append.
+// openJournal locks and reads a journal. A file that is missing or empty is not
+// touched: create it with rewrite before the first append.
 // A file that others could read is made private, an unfinished last entry is cut
 // off. Any other damage is an error that leaves the file as it was.
-func openJournal(path string, fold foldFunc) (*journal, journalStart, error) {
+func openJournal(path string, snapshot func() ([][]byte, error)) (*journal, journalStart, error) {
 	path, err := followLinks(path)
 	if err != nil {
 		return nil, journalStart{}, stateError(err)
@@ -83,7 +72,7 @@ func openJournal(path string, fold foldFunc) (*journal, journalStart, error) {
 	if err != nil {
 		return nil, journalStart{}, stateError(err)
 	}
-	j := &journal{path: path, unlock: unlock, slack: journalSlack, fold: fold, open: openFile, syncFolder: syncFolder}
+	j := &journal{path: path, unlock: unlock, slack: journalSlack, snapshot: snapshot, open: openFile, syncFolder: syncFolder}
 	start, err := j.load()
 	if err != nil {
 		return nil, journalStart{}, errors.Join(stateError(err), j.close())
@@ -133,78 +122,51 @@ func (j *journal) load() (start journalStart, err error) {
 	if err != nil {
 		return start, err
 	}
-	j.file, j.end, j.sum, j.content = f, parsed.end, parsed.sum, parsed.end
+	j.file, j.end, j.sum = f, parsed.end, parsed.sum
 	if cut := int64(len(data)) - parsed.end; cut > 0 {
 		if err := j.truncate(); err != nil {
 			return start, fmt.Errorf("%s ends with an unfinished entry that cannot be cut off: %w", j.path, err)
 		}
 		if parsed.unended == nil {
 			start.notices = append(start.notices, fmt.Sprintf("%s ended with %d bytes of an unfinished change, from a program that was killed; they were cut off", j.path, cut))
-		} else if err := j.write([][]byte{parsed.unended}); err != nil {
+		} else if err := j.write(parsed.unended); err != nil {
 			return start, err
 		}
 	}
-	start.entries = parsed.entries
+	start.exists, start.entries = true, parsed.entries
 	return start, nil
 }
 
-// append writes an entry and returns when it is on disk. Entries of concurrent
-// calls share a sync of the disk. After an error the entry is not in the file.
+// append writes an entry and returns when it is on disk. After an error the
+// entry is not in the file.
 func (j *journal) append(payload []byte) error {
 	if err := checkPayload(payload); err != nil {
 		return err
 	}
 	j.mu.Lock()
-	if j.pending == nil {
-		j.pending = new(batch)
+	defer j.mu.Unlock()
+	if j.file == nil && j.broken == nil {
+		return errJournalClosed
 	}
-	b := j.pending
-	b.payloads = append(b.payloads, payload)
-	j.mu.Unlock()
-
-	j.disk.Lock()
-	defer j.disk.Unlock()
-	if !b.done { // the first of the batch to get here writes it all
-		j.mu.Lock()
-		j.pending = nil
-		j.mu.Unlock()
-		b.done, b.err = true, j.commit(b.payloads)
-	}
-	return b.err
-}
-
-// commit needs disk.
-func (j *journal) commit(payloads [][]byte) error {
 	if j.broken != nil {
 		return j.broken
-	}
-	if j.file == nil {
-		return errJournalClosed
 	}
 	if err := j.untouched(); err != nil {
 		j.broken = stateError(fmt.Errorf("%w; nothing is kept any more, restart the server", err))
 		return j.broken
 	}
-	if j.end > 2*j.content+j.slack {
-		if err := j.compact(); err != nil {
-			j.content = j.end // it works as well as before, only longer; later again
-		}
-		if j.broken != nil {
-			return j.broken
-		}
+	j.compact()
+	if j.broken != nil {
+		return j.broken
 	}
-	return j.write(payloads)
+	return j.write(payload)
 }
 
 // write appends at the end. When that fails it takes back what is half written.
-func (j *journal) write(payloads [][]byte) error {
-	var data []byte
-	sum := j.sum
-	for _, p := range payloads {
-		data, sum = appendEntry(data, sum, p)
-	}
+func (j *journal) write(payload []byte) error {
+	data, sum := appendEntry(nil, j.sum, payload)
 	if _, err := j.file.WriteAt(data, j.end); err != nil {
-		err = stateError(fmt.Errorf("the change was not kept: %w", err))
+		err = stateError(err)
 		if undo := j.truncate(); undo != nil {
 			j.broken = stateError(fmt.Errorf("a write failed and could not be taken back (%w); nothing is kept any more, restart the server", undo))
 		}
@@ -244,36 +206,47 @@ func (j *journal) untouched() error {
 	return nil
 }
 
-// compact writes the file anew with what its entries come to.
-func (j *journal) compact() error {
-	data, err := os.ReadFile(j.path)
-	if err != nil {
-		return err
+// tidy writes the file anew if it has grown far beyond its content, which append does too.
+func (j *journal) tidy() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.compact()
+}
+
+// compact is tidy for who holds the mutex. If it fails the file works as well
+// as before and is only longer: later again.
+func (j *journal) compact() {
+	grown := func() bool { return j.end > 2*j.content+j.slack }
+	if !grown() {
+		return
 	}
-	parsed, err := parseJournal(data)
-	if err != nil {
-		return err
+	payloads, err := j.snapshot()
+	if err == nil {
+		var data []byte
+		var sum uint32
+		data, sum, err = encodeJournal(payloads)
+		j.content = int64(len(data))
+		if err == nil && grown() {
+			err = j.replace(data, sum)
+		}
 	}
-	payloads, err := j.fold(parsed.entries)
 	if err != nil {
-		return err
+		j.content = j.end
 	}
-	return j.replace(payloads)
 }
 
 // rewrite makes the file hold exactly the payloads. A crash in the middle leaves the file as it was.
 func (j *journal) rewrite(payloads [][]byte) error {
-	for _, p := range payloads {
-		if err := checkPayload(p); err != nil {
-			return err
-		}
+	data, sum, err := encodeJournal(payloads)
+	if err != nil {
+		return err
 	}
-	j.disk.Lock()
-	defer j.disk.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if j.broken != nil {
 		return j.broken
 	}
-	if err := j.replace(payloads); err != nil {
+	if err := j.replace(data, sum); err != nil {
 		return stateError(err)
 	}
 	return j.broken
@@ -281,32 +254,31 @@ func (j *journal) rewrite(payloads [][]byte) error {
 
 // replace writes a new file beside the old one and gives it the old one's name.
 // An error means that the old file is still there and in use.
-func (j *journal) replace(payloads [][]byte) error {
-	data, sum := []byte(journalHeader), uint32(0)
-	for _, p := range payloads {
-		data, sum = appendEntry(data, sum, p)
-	}
+func (j *journal) replace(data []byte, sum uint32) error {
 	beside := j.path + ".new"
 	if err := j.writeSynced(beside, data); err != nil {
 		return errors.Join(err, removeIfThere(beside))
 	}
-	// Some systems rename no open files.
-	if j.file != nil {
+	isNew := j.file == nil
+	if !isNew { // some systems rename no open files
 		_ = j.file.Close()
 		j.file = nil
 	}
 	failed := os.Rename(beside, j.path)
-	f, err := j.open(j.path, os.O_RDWR)
-	if failed != nil && errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(failed, removeIfThere(beside)) // there was none before
+	if failed != nil {
+		failed = errors.Join(failed, removeIfThere(beside))
+		if isNew {
+			return failed
+		}
 	}
+	f, err := j.open(j.path, os.O_RDWR)
 	if err != nil {
 		j.broken = stateError(fmt.Errorf("cannot be opened again (%w); nothing is kept any more, restart the server", err))
 		return failed
 	}
 	j.file = f
 	if failed != nil {
-		return errors.Join(failed, removeIfThere(beside))
+		return failed
 	}
 	j.end, j.sum, j.content = int64(len(data)), sum, int64(len(data))
 	if err := j.syncFolder(filepath.Dir(j.path)); err != nil {
@@ -338,8 +310,8 @@ func removeIfThere(path string) error {
 
 // close waits for what is being written and lets other programs have the file.
 func (j *journal) close() error {
-	j.disk.Lock()
-	defer j.disk.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	var errs []error
 	if j.file != nil {
 		errs = append(errs, j.file.Close())

@@ -67,7 +67,7 @@ func TestJournalThroughSymbolicLinks(t *testing.T) {
 	if len(entries) != 1 {
 		t.Fatalf("target: got %d entries, want 1", len(entries))
 	}
-	if _, _, err := openJournal(filepath.Join(dir, "link"), foldNotes); err == nil {
+	if _, _, err := openJournal(filepath.Join(dir, "link"), noSnapshot); err == nil {
 		t.Error("the same file by another name: got no error, want that it is in use")
 	}
 	closeJournal(t, j)
@@ -84,7 +84,7 @@ func TestJournalThroughSymbolicLinks(t *testing.T) {
 		t.Errorf("target: got %d entries, want 2", len(entries))
 	}
 	noError(t, os.Symlink("round", filepath.Join(dir, "round")))
-	if _, _, err := openJournal(filepath.Join(dir, "round"), foldNotes); err == nil || !strings.Contains(err.Error(), "symbolic links") {
+	if _, _, err := openJournal(filepath.Join(dir, "round"), noSnapshot); err == nil || !strings.Contains(err.Error(), "symbolic links") {
 		t.Errorf("a link to itself: got %v, want an error", err)
 	}
 }
@@ -109,7 +109,7 @@ func notesOf(tb testing.TB, entries []journalEntry) map[string]int {
 	return notes
 }
 
-// last returns the last value of a child's writer. Its value v is kept under key v%childKeys.
+// last returns the last value of a child's writer. Value v is kept under key v%childKeys.
 func last(notes map[string]int, writer int) int {
 	most := 0
 	for i := range childKeys {
@@ -124,12 +124,31 @@ func TestJournalChild(t *testing.T) {
 	if os.Getenv(journalChild) == "" {
 		t.Skip("only runs inside of TestJournalSurvivesKills")
 	}
-	j, start, err := openJournal("state", foldNotes)
+	j, start, err := openJournal("state", noSnapshot)
 	noError(t, err)
 	notes := notesOf(t, start.entries)
+	var mu sync.Mutex // as the store: one change at a time, visible when it is kept
+	j.snapshot = func() ([][]byte, error) {
+		var payloads [][]byte
+		for k, v := range notes {
+			payloads = append(payloads, noteOf(k, v))
+		}
+		return payloads, nil
+	}
 	j.slack = 500 // written anew all the time
-	if len(start.entries) == 0 {
+	if !start.exists {
+		notes["seed"] = 1
 		noError(t, j.rewrite([][]byte{noteOf("seed", 1)}))
+	}
+	j.tidy()
+	change := func(key string, value int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := j.append(noteOf(key, value)); err != nil {
+			return err
+		}
+		notes[key] = value
+		return nil
 	}
 	var writers sync.WaitGroup
 	for w := range childWriters {
@@ -137,7 +156,7 @@ func TestJournalChild(t *testing.T) {
 		writers.Go(func() {
 			for {
 				value++
-				if err := j.append(noteOf(fmt.Sprint(w, value%childKeys), value)); err != nil {
+				if err := change(fmt.Sprint(w, value%childKeys), value); err != nil {
 					t.Error(err)
 					return
 				}
@@ -161,6 +180,9 @@ func TestJournalSurvivesKills(t *testing.T) {
 				killChild(t, path, 1+random.IntN(25), random.IntN(20000), done)
 				j, entries, _ := reopen(t, path)
 				notes := notesOf(t, entries)
+				if notes["seed"] != 1 {
+					t.Fatalf("kill %d: what was there first is gone", n)
+				}
 				for w := range childWriters {
 					most := last(notes, w)
 					if most != done[w] && most != done[w]+1 {

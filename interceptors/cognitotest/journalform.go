@@ -65,6 +65,18 @@ func appendEntry(data []byte, sum uint32, payload []byte) ([]byte, uint32) {
 	return append(append(data, payload...), '\n'), sum
 }
 
+// encodeJournal returns a whole file and its last checksum.
+func encodeJournal(payloads [][]byte) (data []byte, sum uint32, err error) {
+	data = []byte(journalHeader)
+	for _, p := range payloads {
+		if err := checkPayload(p); err != nil {
+			return nil, 0, err
+		}
+		data, sum = appendEntry(data, sum, p)
+	}
+	return data, sum, nil
+}
+
 // parseJournal reads a file that is not empty. A program that is killed leaves
 // the last line unfinished, a machine that loses power may fill it with zeros: that
 // is left out. Everything else that is not as it was written is an error.

@@ -31,6 +31,7 @@ type options struct {
 	invalidClient int
 	throttle      int
 	cacheControl  string
+	state         string
 }
 
 // WithAddr sets the address to listen on. The default is 127.0.0.1:0, a free

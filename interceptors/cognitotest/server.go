@@ -37,6 +37,8 @@ type Server struct {
 	faults        faultBook
 	stats         stats // over all pools, also those that are gone
 	requests      requestLog
+	journal       *journal // nil without a state file
+	notices       []string
 
 	http   *http.Server  // nil without a listener
 	served chan struct{} // closed when http has stopped accepting
@@ -64,15 +66,18 @@ func NewServer(opts ...Option) (*Server, error) {
 		throttle:      newThrottle(o.throttle),
 	}
 	s.store = newStore(s)
-	if err := s.seed(pools); err != nil {
-		return nil, err
-	}
 	var listener net.Listener
 	if !o.noListener {
 		if listener, err = listen(&o); err != nil {
 			return nil, err
 		}
 		s.url, s.listens = listenerURL(listener, o.tls != nil), listensOn(listener)
+	}
+	if err := s.load(&o, pools); err != nil {
+		if listener != nil {
+			err = errors.Join(err, listener.Close())
+		}
+		return nil, err
 	}
 	if o.url != "" {
 		s.url = strings.TrimSuffix(o.url, "/")
@@ -179,9 +184,12 @@ func (s *Server) Close() error {
 	}
 	s.life.wait()
 	if err != nil {
-		return fmt.Errorf("cognitotest: %w", err)
+		err = fmt.Errorf("cognitotest: %w", err)
 	}
-	return nil
+	if s.journal != nil {
+		err = errors.Join(err, s.journal.close())
+	}
+	return err
 }
 
 // URL returns the address of the server without a path, for example
