@@ -7,19 +7,35 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// start runs the program until the test ends, and returns its comments and its
-// assignments, up to the ready line.
-func start(t *testing.T, args ...string) (comments []string, env map[string]string) {
+// program is a running program that has said that it is ready.
+type program struct {
+	comments []string
+	env      map[string]string
+	stderr   string // up to the ready line
+	stop     func() // ends it; may be called again
+}
+
+// start runs the program until the test ends.
+func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
@@ -29,70 +45,229 @@ func start(t *testing.T, args ...string) (comments []string, env map[string]stri
 		code <- run(ctx, args, in, &stderr)
 		_ = in.Close()
 	}()
-	t.Cleanup(func() {
+	p := &program{stop: sync.OnceFunc(func() {
 		cancel()
 		go func() { _, _ = io.Copy(io.Discard, out) }()
 		if got := <-code; got != exitOK {
 			t.Errorf("exit status: got %d, want %d; stderr: %s", got, exitOK, &stderr)
 		}
-	})
-	env = make(map[string]string)
+	})}
+	t.Cleanup(p.stop)
+	if !p.read(t, out) {
+		t.Fatalf("no ready line; stderr: %s", &stderr)
+	}
+	p.stderr = stderr.String()
+	return p
+}
+
+// read takes comments and assignments up to the ready line.
+func (p *program) read(t *testing.T, out io.Reader) bool {
+	t.Helper()
+	p.env = make(map[string]string)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		line := lines.Text()
 		if strings.HasPrefix(line, "# ready: ") {
-			return append(comments, line), env
+			p.comments = append(p.comments, line)
+			return true
+		}
+		if name, ok := strings.CutPrefix(line, "unset "); ok {
+			delete(p.env, name)
+			continue
 		}
 		if rest, ok := strings.CutPrefix(line, "export "); ok {
 			name, quoted, _ := strings.Cut(rest, "=")
 			if len(quoted) < 2 || quoted[0] != '\'' || quoted[len(quoted)-1] != '\'' {
 				t.Fatalf("got line %q, want export NAME='value'", line)
 			}
-			env[name] = quoted[1 : len(quoted)-1]
+			p.env[name] = quoted[1 : len(quoted)-1]
 			continue
 		}
-		comments = append(comments, line)
+		if !strings.HasPrefix(line, "# ") {
+			t.Errorf("got line %q, want an assignment or a comment", line)
+		}
+		p.comments = append(p.comments, line)
 	}
-	t.Fatalf("no ready line; stderr: %s", &stderr)
-	return nil, nil
+	return false
 }
 
-func TestPrintedValuesGetAToken(t *testing.T) {
-	t.Parallel()
-	_, env := start(t, "-addr", "127.0.0.1:0")
-	for _, name := range []string{
-		"COGNITO_TOKEN_URL", "COGNITO_CLIENT_ID", "COGNITO_CLIENT_SECRET", "COGNITO_USER_POOL_ID",
-		"COGNITO_ISSUER", "COGNITO_JWKS_URL", "COGNITO_CLIENTS",
-	} {
-		if env[name] == "" {
-			t.Errorf("%s: got nothing, want a value", name)
-		}
+// client makes each request on a connection of its own.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+type tokenAnswer struct {
+	Status      int
+	AccessToken string `json:"access_token"`
+	ExpiresIn   int    `json:"expires_in"`
+	Error       string `json:"error"`
+}
+
+// token asks for one. Without a scope it asks for all of the client.
+func token(t *testing.T, client *http.Client, endpoint, id, secret, scope string) tokenAnswer {
+	t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if scope != "" {
+		form.Set("scope", scope)
 	}
-	if got, want := env["COGNITO_CLIENTS"], "sts-test-app-client="+env["COGNITO_CLIENT_ID"]; got != want {
-		t.Errorf("COGNITO_CLIENTS: got %q, want %q", got, want)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	body := strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "scope": {"demo/read.file"}}.Encode())
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, env["COGNITO_TOKEN_URL"], body)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.SetBasicAuth(env["COGNITO_CLIENT_ID"], env["COGNITO_CLIENT_SECRET"])
+	req.SetBasicAuth(id, secret)
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var token struct {
-		AccessToken string `json:"access_token"`
-		ExpiresIn   int    `json:"expires_in"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&token); err != nil {
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != http.StatusOK || token.AccessToken == "" || token.ExpiresIn != 3600 {
-		t.Errorf("got status %d, token of %d bytes, expires_in %d, want 200, a token, 3600", resp.StatusCode, len(token.AccessToken), token.ExpiresIn)
+	answer := tokenAnswer{Status: resp.StatusCode}
+	if err := json.Unmarshal(body, &answer); err != nil && resp.StatusCode != http.StatusTooManyRequests {
+		t.Fatalf("%q: %v", body, err)
+	}
+	return answer
+}
+
+// token asks for one as the last client that was printed.
+func (p *program) token(t *testing.T, scope string) tokenAnswer {
+	t.Helper()
+	return token(t, client, p.env["COGNITO_TOKEN_URL"], p.env["COGNITO_CLIENT_ID"], p.env["COGNITO_CLIENT_SECRET"], scope)
+}
+
+// verifies reports whether the signature is of one of the published keys.
+func (p *program) verifies(t *testing.T, token string) bool {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.env["COGNITO_JWKS_URL"], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var set struct{ Keys []struct{ N string } }
+	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil {
+		t.Fatal(err)
+	}
+	cut := strings.LastIndexByte(token, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(token[cut+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte(token[:cut]))
+	for _, k := range set.Keys {
+		n, err := base64.RawURLEncoding.DecodeString(k.N)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537}
+		if rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], signature) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPrintedValuesGetAToken(t *testing.T) {
+	t.Parallel()
+	p := start(t, "-addr", "127.0.0.1:0")
+	for _, name := range []string{
+		"COGNITO_TOKEN_URL", "COGNITO_CLIENT_ID", "COGNITO_CLIENT_SECRET", "COGNITO_USER_POOL_ID",
+		"COGNITO_ISSUER", "COGNITO_JWKS_URL", "COGNITO_CLIENTS", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
+	} {
+		if p.env[name] == "" {
+			t.Errorf("%s: got nothing, want a value", name)
+		}
+	}
+	if got, want := p.env["COGNITO_CLIENTS"], "sts-test-app-client="+p.env["COGNITO_CLIENT_ID"]; got != want {
+		t.Errorf("COGNITO_CLIENTS: got %q, want %q", got, want)
+	}
+	got := p.token(t, "demo/read.file")
+	if got.Status != http.StatusOK || got.ExpiresIn != 3600 || !p.verifies(t, got.AccessToken) {
+		t.Errorf("got status %d, token of %d bytes, expires_in %d, want 200, a token that verifies, 3600", got.Status, len(got.AccessToken), got.ExpiresIn)
+	}
+}
+
+func TestStateFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state, config := filepath.Join(dir, "state"), filepath.Join(dir, "pools.json")
+	if err := os.WriteFile(config, []byte(`{"pools": [{"name": "other"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := start(t, "-addr", "127.0.0.1:0", "-state", state)
+	before := first.token(t, "")
+	first.stop()
+	second := start(t, "-addr", "127.0.0.1:0", "-state", state, "-config", config)
+	for _, name := range []string{"COGNITO_USER_POOL_ID", "COGNITO_CLIENT_ID", "COGNITO_CLIENT_SECRET", "COGNITO_CLIENTS"} {
+		if first.env[name] != second.env[name] {
+			t.Errorf("%s: got %q after a restart, want %q", name, second.env[name], first.env[name])
+		}
+	}
+	if !second.verifies(t, before.AccessToken) {
+		t.Error("a token of before the restart does not verify")
+	}
+	if first.stderr != "" || !strings.HasPrefix(second.stderr, "cognito: the user pools are those of the state file") {
+		t.Errorf("got stderr %q and %q, want nothing and a notice that -config is not used", first.stderr, second.stderr)
+	}
+}
+
+func TestScopesAndThrottle(t *testing.T) {
+	t.Parallel()
+	drops := start(t, "-addr", "127.0.0.1:0")
+	if got := drops.token(t, "demo/read.file demo/x"); got.Status != http.StatusOK {
+		t.Errorf("default: got %+v, want a token without the disallowed scope", got)
+	}
+	rejects := start(t, "-addr", "127.0.0.1:0", "-scopes", "reject")
+	if got := rejects.token(t, "demo/read.file demo/x"); got.Status != http.StatusBadRequest || got.Error != "invalid_scope" {
+		t.Errorf("-scopes reject: got %+v, want invalid_scope", got)
+	}
+	throttles := start(t, "-addr", "127.0.0.1:0", "-throttle", "1")
+	statuses := make(map[int]int)
+	for range 50 { // in less than 49 seconds
+		statuses[throttles.token(t, "x").Status]++
+	}
+	if statuses[http.StatusTooManyRequests] == 0 || statuses[http.StatusBadRequest] == 0 {
+		t.Errorf("-throttle 1: got statuses %v, want 429 and others", statuses)
+	}
+}
+
+func TestURLAndTLS(t *testing.T) {
+	t.Parallel()
+	p := start(t, "-addr", "127.0.0.1:0", "-url", "https://cognito.example:8443")
+	for _, name := range []string{"COGNITO_TOKEN_URL", "COGNITO_ISSUER", "COGNITO_JWKS_URL", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"} {
+		if !strings.HasPrefix(p.env[name], "https://cognito.example:8443") {
+			t.Errorf("-url: %s: got %q, want it to begin with the URL", name, p.env[name])
+		}
+	}
+	lender := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
+	defer lender.Close()
+	pair := lender.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
+		"key.pem":  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Without -plaintext: TLS is enough for an address that others reach.
+	p = start(t, "-addr", "0.0.0.0:0", "-tls-cert", filepath.Join(dir, "cert.pem"), "-tls-key", filepath.Join(dir, "key.pem"))
+	endpoint := strings.Replace(p.env["COGNITO_TOKEN_URL"], "https://localhost:", "https://127.0.0.1:", 1)
+	if got := token(t, lender.Client(), endpoint, p.env["COGNITO_CLIENT_ID"], p.env["COGNITO_CLIENT_SECRET"], ""); got.Status != http.StatusOK {
+		t.Errorf("TLS: got %+v, want a token", got)
+	}
+	p = start(t, "-addr", "0.0.0.0:0", "-plaintext")
+	if got := p.env["COGNITO_ISSUER"]; !strings.HasPrefix(got, "http://localhost:") {
+		t.Errorf("-plaintext: got issuer %q, want it on localhost", got)
 	}
 }
 
@@ -106,7 +281,7 @@ func TestConfigFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Replace(config, "it's ours", "ours", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	comments, env := start(t, "-addr", "127.0.0.1:0", "-config", file)
+	p := start(t, "-addr", "127.0.0.1:0", "-config", file)
 	for name, want := range map[string]string{
 		"COGNITO_USER_POOL_ID":  "eu-central-1_aBcDeFgHi",
 		"COGNITO_ISSUER":        "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_aBcDeFgHi",
@@ -114,11 +289,11 @@ func TestConfigFile(t *testing.T) {
 		"COGNITO_CLIENT_ID":     "two",
 		"COGNITO_CLIENT_SECRET": "aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 	} {
-		if env[name] != want {
-			t.Errorf("%s: got %q, want %q", name, env[name], want)
+		if p.env[name] != want {
+			t.Errorf("%s: got %q, want %q", name, p.env[name], want)
 		}
 	}
-	if got, want := strings.Join(comments[:3], "\n"), "# user pool ours\n# app client a\n# app client b"; got != want {
+	if got, want := strings.Join(p.comments[1:4], "\n"), "# user pool ours\n# app client a\n# app client b"; got != want {
 		t.Errorf("comments: got %q, want %q", got, want)
 	}
 }
@@ -142,12 +317,26 @@ func TestExitStatus(t *testing.T) {
 		"no such file":     {[]string{"-config", filepath.Join(t.TempDir(), "none.json")}, exitUsage, "", "none.json"},
 		"broken file":      {[]string{"-config", broken}, exitUsage, "", "pools[0].title: unknown field"},
 		"flag needs value": {[]string{"-addr"}, exitUsage, "", "needs an argument"},
+		"say what to do":   {[]string{"-addr", "0.0.0.0:0"}, exitUsage, "", "use -tls-cert, or say -plaintext"},
+		"scopes":           {[]string{"-scopes", "ignore"}, exitUsage, "", `invalid value "ignore" for flag -scopes: drop or reject`},
+		"throttle":         {[]string{"-throttle", "-1"}, exitUsage, "", "-throttle: a positive number"},
+		"url":              {[]string{"-url", "x"}, exitUsage, "", "-url: scheme and host only"},
+		"half of TLS":      {[]string{"-tls-key", "key.pem"}, exitUsage, "", "give both"},
+		"no certificate":   {[]string{"-tls-cert", broken, "-tls-key", broken}, exitUsage, "", "-tls-cert, -tls-key: "},
+		"not a state file": {[]string{"-addr", "127.0.0.1:0", "-state", broken}, exitFailed, "", "no state file of cognitotest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			var stdout, stderr strings.Builder
+			if tc.want == exitUsage {
+				defer func() {
+					if n := strings.Count(stderr.String(), "\n"); n > 3 {
+						t.Errorf("stderr: got %d lines, want the error alone:\n%s", n, &stderr)
+					}
+				}()
+			}
 			if got := run(ctx, tc.args, &stdout, &stderr); got != tc.want {
 				t.Errorf("exit status: got %d, want %d", got, tc.want)
 			}
@@ -165,7 +354,8 @@ func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
 	run(t.Context(), []string{"-h"}, &stdout, &stderr)
-	for _, want := range []string{"-addr", "127.0.0.1:9229", "-config", "development", "COGNITO_CLIENTS", "Exit status", "64"} {
+	for _, want := range []string{"-addr", "127.0.0.1:9229", "-config", "-state", "-scopes", "-throttle", "-tls-cert", "-tls-key", "-url", "-plaintext", "development",
+		"COGNITO_USER_POOL_API", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "COGNITO_CLIENTS", "Exit status", "64"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("help: %q is not in it:\n%s", want, &stdout)
 		}
@@ -185,14 +375,5 @@ func TestOutputThatCannotBeWrittenEndsTheProgram(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), io.ErrClosedPipe.Error()) {
 		t.Errorf("stderr: got %q, want the write error", &stderr)
-	}
-}
-
-func TestExportQuotes(t *testing.T) {
-	t.Parallel()
-	var out strings.Builder
-	export(&out, "X", "it's $HOME")
-	if got, want := out.String(), `export X='it'\''s $HOME'`+"\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -89,8 +89,8 @@ func (s *Server) loadFrom(j *journal, start *journalStart, o *options, pools []P
 		}
 	}
 	j.tidy()
-	if len(o.pools)+len(o.files)+len(o.keys) > 0 {
-		start.notices = append(start.notices, fmt.Sprintf("the user pools and keys are those of the state file %s, as they were left: the configured ones, which seed a new file, are not used", j.path))
+	if len(o.pools)+len(o.files)+len(o.keys) > 0 || o.scopes != DropScopes {
+		start.notices = append(start.notices, fmt.Sprintf("the user pools are those of the state file %s with their own keys and settings: configured pools and keys seed a new file and are not used", j.path))
 	}
 	return nil
 }

@@ -121,6 +121,11 @@ func TestStateFileWinsOverTheConfiguration(t *testing.T) {
 		t.Errorf("got notices %q, want one that the configuration is not used", notices)
 	}
 	closeServer(t, s)
+	s = startOn(t, path, WithDisallowedScopes(RejectScopes))
+	if notices := s.Notices(); len(notices) != 1 {
+		t.Errorf("another handling of scopes: got notices %q, want one", notices)
+	}
+	closeServer(t, s)
 
 	// A wrong configuration is an error all the same.
 	putFile(t, config, []byte(`{"pools": [{"title": "x"}]}`))
@@ -295,6 +300,15 @@ func TestStateThatIsNotOurs(t *testing.T) {
 			putFile(t, path, nil)
 			startOn(t, path, WithKeys(testKeys()[0]))
 		})
+	}
+}
+
+func TestClientIDs(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, WithoutListener(), WithPool(testPool())).Pools()[0]
+	ids, names := p.ClientIDs(), p.ClientNames()
+	if len(ids) != len(names) || ids[0] != testID || ids[len(ids)-1] != "a+b_c" {
+		t.Errorf("got %q for %q, want the id of each in the same order", ids, names)
 	}
 }
 

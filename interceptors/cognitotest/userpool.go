@@ -205,6 +205,17 @@ func (p *UserPool) ClientNames() []string {
 	return names
 }
 
+// ClientIDs returns the ids of the app clients, oldest client first. Unlike
+// names they are unique, also among clients that were created while the server ran.
+func (p *UserPool) ClientIDs() []string {
+	clients := p.allClients()
+	ids := make([]string, len(clients))
+	for i, c := range clients {
+		ids[i] = c.id
+	}
+	return ids
+}
+
 func (p *UserPool) allClients() []*client {
 	p.server.store.mu.RLock()
 	defer p.server.store.mu.RUnlock()
