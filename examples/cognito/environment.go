@@ -23,6 +23,7 @@ func environment(server *cognitotest.Server) string {
 	}
 	comment(&out, "AWS CLI and SDKs; they need a region and any credentials, such as AWS_REGION="+region+" AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x")
 	export(&out, "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", server.URL())
+	comment(&out, "app clients with ALLOW_CLIENT_TOKEN_AUTH take COGNITO_USER_POOL_API="+server.URL()+" in place of COGNITO_TOKEN_URL")
 	for _, pool := range pools[:min(len(pools), most)] {
 		poolLines(&out, server, pool)
 	}

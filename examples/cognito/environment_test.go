@@ -92,3 +92,36 @@ func TestPublicClientHasNoSecret(t *testing.T) {
 		t.Errorf("got\n%s\nwant %q at its end", got, want)
 	}
 }
+
+// TestPoolWithoutDomain has the API in place of a token endpoint. Clients take one of the two.
+func TestPoolWithoutDomain(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, cognitotest.DemoPool())
+	if done, err := manage(t.Context(), server.Transport(), server.URL(), "CreateUserPool", `{"PoolName": "no-domain"}`, nil); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	first, second, _ := strings.Cut(environment(server), "# user pool no-domain\n")
+	if !strings.Contains(first, "export COGNITO_TOKEN_URL='") || !strings.Contains(first, "unset COGNITO_USER_POOL_API\n") {
+		t.Errorf("with a domain: got\n%s", first)
+	}
+	if !strings.Contains(second, "unset COGNITO_TOKEN_URL\n") || !strings.Contains(second, "export COGNITO_USER_POOL_API='"+server.URL()+"'\n") {
+		t.Errorf("without a domain: got\n%s", second)
+	}
+}
+
+func TestNoPools(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, cognitotest.DemoPool())
+	pool := server.Pools()[0]
+	for _, step := range [][2]string{
+		{"DeleteUserPoolDomain", fmt.Sprintf(`{"UserPoolId": %q, "Domain": "s2s-test"}`, pool.ID())},
+		{"DeleteUserPool", fmt.Sprintf(`{"UserPoolId": %q}`, pool.ID())},
+	} {
+		if done, err := manage(t.Context(), server.Transport(), server.URL(), step[0], step[1], nil); !done || err != nil {
+			t.Fatal(done, err)
+		}
+	}
+	if got := environment(server); strings.Count(got, "\n") != 3 || !strings.Contains(got, "AWS_REGION=us-east-1 ") {
+		t.Errorf("got\n%s\nwant what is for the AWS CLI alone", got)
+	}
+}

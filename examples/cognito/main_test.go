@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -128,6 +129,33 @@ func token(t *testing.T, client *http.Client, endpoint, id, secret, scope string
 		t.Fatalf("%q: %v", body, err)
 	}
 	return answer
+}
+
+// manage calls an operation of the management API. The test's own mistakes are
+// errors; a program that has gone is none: then it reports false.
+func manage(ctx context.Context, rt http.RoundTripper, api, operation, input string, output any) (bool, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, api, strings.NewReader(input))
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", "AWSCognitoIdentityProviderService."+operation)
+	resp, err := rt.RoundTrip(req)
+	if err != nil {
+		return false, nil
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return false, nil
+	}
+	if resp.StatusCode != http.StatusOK {
+		return false, fmt.Errorf("%s: status %d, %s", operation, resp.StatusCode, body)
+	}
+	if output == nil {
+		return true, nil
+	}
+	return true, json.Unmarshal(body, output)
 }
 
 // token asks for one as the last client that was printed.
@@ -293,7 +321,7 @@ func TestConfigFile(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, p.env[name], want)
 		}
 	}
-	if got, want := strings.Join(p.comments[1:4], "\n"), "# user pool ours\n# app client a\n# app client b"; got != want {
+	if got, want := strings.Join(p.comments[2:5], "\n"), "# user pool ours\n# app client a\n# app client b"; got != want {
 		t.Errorf("comments: got %q, want %q", got, want)
 	}
 }
@@ -354,8 +382,10 @@ func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder
 	run(t.Context(), []string{"-h"}, &stdout, &stderr)
-	for _, want := range []string{"-addr", "127.0.0.1:9229", "-config", "-state", "-scopes", "-throttle", "-tls-cert", "-tls-key", "-url", "-plaintext", "development",
-		"COGNITO_USER_POOL_API", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "COGNITO_CLIENTS", "Exit status", "64"} {
+	for _, want := range []string{
+		"-addr", "127.0.0.1:9229", "-config", "-state", "-scopes", "-throttle", "-tls-cert", "-tls-key", "-url", "-plaintext", "development",
+		"COGNITO_USER_POOL_API", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "COGNITO_CLIENTS", "Exit status", "64",
+	} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("help: %q is not in it:\n%s", want, &stdout)
 		}

@@ -25,7 +25,7 @@ const (
 // answer makes the reply to one request for a host. An error means that the
 // request's context ended first.
 func (s *Server) answer(ctx context.Context, r *http.Request, host string) (reply, error) {
-	in := inbound{request: r, method: cmp.Or(r.Method, http.MethodGet), path: r.URL.Path, header: r.Header}
+	in := inbound{request: r, method: cmp.Or(r.Method, http.MethodGet), path: cmp.Or(r.URL.Path, "/"), header: r.Header}
 	// The body is read before anything waits: net/http notices that a caller has
 	// gone only after that.
 	if r.Body != nil {
