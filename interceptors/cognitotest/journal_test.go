@@ -246,6 +246,8 @@ func TestJournalRefusesOtherFiles(t *testing.T) {
 		"something else":           {`{"pools": []}` + "\n", "no state file of cognitotest"},
 		"zeros":                    {strings.Repeat("\x00", 4096), "no state file of cognitotest"},
 		"text after the end":       {join(0, 1, 2) + "hello", "line 4"},
+		"whole but not ended":      {strings.TrimSuffix(strings.Replace(join(0, 1, 2, 3), "-20", "-21", 1), "\n"), "line 4"},
+		"longer and not ended":     {strings.TrimSuffix(join(0, 1, 2, 3), "\n") + "x", "line 4"},
 		"an unfinished odd line":   {join(0, 1, 2) + "0123abcd 3 ab\x00\x00c", "line 4"},
 		"a length with a sign":     {join(0) + "00000000 -1 \n", "line 2"},
 		"a length beyond all":      {join(0) + "00000000 99999999999999999999 x", "line 2"},
@@ -480,6 +482,7 @@ func (f *faultyFile) WriteAt(p []byte, at int64) (int, error) {
 }
 
 func (f *faultyFile) Truncate(n int64) error {
+	f.calls += "truncate "
 	if f.truncate != nil {
 		return f.truncate
 	}
@@ -506,6 +509,7 @@ func TestJournalDiskErrors(t *testing.T) {
 	}{
 		"disk full":           {fault: faultyFile{write: full}, goesOn: true, want: "no space left"},
 		"disk full half-way":  {fault: faultyFile{write: full, half: true}, goesOn: true, want: "no space left"},
+		"no way back":         {fault: faultyFile{write: full, truncate: full}, want: "no space left"},
 		"nothing works":       {fault: faultyFile{write: full, truncate: full, half: true}, want: "no space left"},
 		"sync":                {fault: faultyFile{sync: full}, want: "cannot be synced"},
 		"sync and take back":  {fault: faultyFile{sync: full, truncate: full}, want: "cannot be synced", after: []string{string(noteOf("lost", 2))}},
@@ -533,6 +537,9 @@ func TestJournalDiskErrors(t *testing.T) {
 			err := j.append(noteOf("lost", 2))
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Fatalf("got %v, want %q in it", err, tc.want)
+			}
+			if calls := tc.fault.calls; tc.goesOn && calls != "write truncate sync " {
+				t.Errorf("got calls %q, want that the write is taken back, and synced", calls)
 			}
 			j.file = works
 			err = j.append(noteOf("next", 3))
@@ -646,6 +653,24 @@ func TestJournalIsReplacedSafely(t *testing.T) {
 		t.Errorf("got %q, want %q", seen, want)
 	}
 
+	// The new file cannot get the old one's name.
+	before = getFile(t, path)
+	works := j.open
+	j.open = func(path string, flag int) (journalFile, error) {
+		f, err := openFile(path, flag)
+		if err != nil || !strings.HasSuffix(path, ".new") {
+			return f, err
+		}
+		return &lostFile{f, path}, nil
+	}
+	if err := j.rewrite([][]byte{noteOf("x", 2)}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("rename: got %v, want %v", err, fs.ErrNotExist)
+	}
+	if !bytes.Equal(getFile(t, path), before) {
+		t.Error("rename: the file was changed")
+	}
+	j.open = works
+	noError(t, j.append(noteOf("c", 3))) // on the old file
 	j.syncFolder = func(string) error { return full }
 	if err := j.rewrite([][]byte{noteOf("c", 3)}); !errors.Is(err, full) {
 		t.Errorf("folder not synced: got %v, want %v", err, full)
@@ -653,6 +678,31 @@ func TestJournalIsReplacedSafely(t *testing.T) {
 	if err := j.append(noteOf("d", 4)); err == nil || !strings.Contains(err.Error(), "restart the server") {
 		t.Errorf("append after it: got %v, want what to do", err)
 	}
+}
+
+// TestJournalThatCannotBeMade has a folder where the file would be.
+func TestJournalThatCannotBeMade(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state")
+	j, _, _ := reopen(t, path)
+	noError(t, os.Mkdir(path, 0o700))
+	if err := j.rewrite(nil); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v, want an error", err)
+	}
+	if _, err := os.Stat(path + ".new"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the new file: got %v, want that it is gone", err)
+	}
+}
+
+// lostFile has gone when it is closed.
+type lostFile struct {
+	journalFile
+
+	path string
+}
+
+func (f *lostFile) Close() error {
+	return errors.Join(f.journalFile.Close(), os.Remove(f.path))
 }
 
 // watchedFile tells of its syncs.

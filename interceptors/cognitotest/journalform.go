@@ -137,10 +137,7 @@ func (p *parsedJournal) last(line int, rest []byte) (parsedJournal, error) {
 		return *p, nil
 	}
 	length, err := strconv.Atoi(string(m[1]))
-	if err != nil || len(m[2]) > length {
-		return *p, p.damage(line)
-	}
-	if len(m[2]) < length {
+	if err == nil && len(m[2]) < length {
 		return *p, nil
 	}
 	payload, _, ok := p.entry(rest)

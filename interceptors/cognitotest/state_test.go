@@ -187,6 +187,26 @@ func TestStateFileIsWrittenAnew(t *testing.T) {
 	}
 }
 
+// TestStateFileIsTidiedAtStart has a file that an earlier run has left long.
+func TestStateFileIsTidiedAtStart(t *testing.T) {
+	t.Parallel()
+	path := stateIn(t)
+	pool := []byte(encoded(t, testPool().completed(DropScopes, 0).change(testNow)))
+	var payloads [][]byte
+	for length := 0; length < journalSlack+3*len(pool); length += len(pool) {
+		payloads = append(payloads, pool)
+	}
+	data, _, err := encodeJournal(payloads)
+	noError(t, err)
+	putFile(t, path, data)
+	closeServer(t, startOn(t, path))
+	want, _, err := encodeJournal(payloads[:1])
+	noError(t, err)
+	if got := getFile(t, path); !bytes.Equal(got, want) {
+		t.Errorf("got %d bytes, want the %d of one pool", len(got), len(want))
+	}
+}
+
 func TestStateFileOfOneServer(t *testing.T) {
 	t.Parallel()
 	path := stateIn(t)
