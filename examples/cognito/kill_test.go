@@ -123,3 +123,21 @@ func TestKilledProgram(t *testing.T) {
 		}
 	}
 }
+
+// TestStateFileThatIsDeleted refuses changes, and the program says why.
+func TestStateFileThatIsDeleted(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	p := start(t, "-addr", "127.0.0.1:0", "-state", state)
+	if err := os.Remove(state); err != nil {
+		t.Fatal(err)
+	}
+	_, err := manage(t.Context(), client.Transport, p.env["AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"], "CreateUserPool", `{"PoolName": "x"}`, nil)
+	if err == nil || !strings.Contains(err.Error(), "Nothing was changed") {
+		t.Errorf("got %v, want that nothing was changed", err)
+	}
+	p.stop()
+	if got := p.stderr.String(); !strings.Contains(got, "was deleted or replaced while the server had it; nothing is kept any more, restart the server") {
+		t.Errorf("got stderr %q, want why", got)
+	}
+}

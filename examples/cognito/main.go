@@ -105,16 +105,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "cognito: %v\n", err)
 		return exitUsage
 	}
-	server, err := cognitotest.NewServer(opts...)
+	say := func(text string) { fmt.Fprintf(stderr, "cognito: %s\n", asFlags.Replace(text)) }
+	server, err := cognitotest.NewServer(append(opts, cognitotest.WithStateErrors(func(err error) { say(err.Error()) }))...)
 	if err != nil {
-		fmt.Fprintf(stderr, "cognito: %s\n", asFlags.Replace(err.Error()))
+		say(err.Error())
 		if _, ok := errors.AsType[*cognitotest.ConfigError](err); ok {
 			return exitUsage
 		}
 		return exitFailed
 	}
 	for _, notice := range server.Notices() {
-		fmt.Fprintf(stderr, "cognito: %s\n", notice)
+		say(notice)
 	}
 	_, err = io.WriteString(stdout, environment(server)+"# ready: "+server.URL()+"\n")
 	if err == nil {

@@ -25,14 +25,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/scopeauth/scopeauth/interceptors/clientauth"
 )
 
 // program is a running program that has said that it is ready.
 type program struct {
 	comments []string
 	env      map[string]string
-	stderr   string // up to the ready line
-	stop     func() // ends it; may be called again
+	unset    []string
+	stderr   *bytes.Buffer // to be read when the program has said or done something
+	stop     func()        // ends it; may be called again
 }
 
 // start runs the program until the test ends.
@@ -40,24 +43,23 @@ func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, in := io.Pipe()
-	var stderr bytes.Buffer
+	stderr := new(bytes.Buffer)
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, args, in, &stderr)
+		code <- run(ctx, args, in, stderr)
 		_ = in.Close()
 	}()
-	p := &program{stop: sync.OnceFunc(func() {
+	p := &program{stderr: stderr, stop: sync.OnceFunc(func() {
 		cancel()
 		go func() { _, _ = io.Copy(io.Discard, out) }()
 		if got := <-code; got != exitOK {
-			t.Errorf("exit status: got %d, want %d; stderr: %s", got, exitOK, &stderr)
+			t.Errorf("exit status: got %d, want %d; stderr: %s", got, exitOK, stderr)
 		}
 	})}
 	t.Cleanup(p.stop)
 	if !p.read(t, out) {
-		t.Fatalf("no ready line; stderr: %s", &stderr)
+		t.Fatalf("no ready line; stderr: %s", stderr)
 	}
-	p.stderr = stderr.String()
 	return p
 }
 
@@ -73,6 +75,7 @@ func (p *program) read(t *testing.T, out io.Reader) bool {
 			return true
 		}
 		if name, ok := strings.CutPrefix(line, "unset "); ok {
+			p.unset = append(p.unset, name)
 			delete(p.env, name)
 			continue
 		}
@@ -219,6 +222,29 @@ func TestPrintedValuesGetAToken(t *testing.T) {
 	}
 }
 
+// TestPastedVariablesAreTakenByClients has variables of something else in the shell.
+func TestPastedVariablesAreTakenByClients(t *testing.T) {
+	p := start(t, "-addr", "127.0.0.1:0")
+	t.Setenv("COGNITO_USER_POOL_API", "https://cognito-idp.us-east-1.amazonaws.com")
+	for _, name := range p.unset {
+		t.Setenv(name, "") // restores it after the test
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, value := range p.env {
+		t.Setenv(name, value)
+	}
+	source, err := clientauth.FromEnv(clientauth.WithTransport(client.Transport))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	if err := source.Warm(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStateFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -238,7 +264,7 @@ func TestStateFile(t *testing.T) {
 	if !second.verifies(t, before.AccessToken) {
 		t.Error("a token of before the restart does not verify")
 	}
-	if first.stderr != "" || !strings.HasPrefix(second.stderr, "cognito: the user pools are those of the state file") {
+	if first.stderr.Len() > 0 || !strings.HasPrefix(second.stderr.String(), "cognito: the user pools are those of the state file") {
 		t.Errorf("got stderr %q and %q, want nothing and a notice that -config is not used", first.stderr, second.stderr)
 	}
 }

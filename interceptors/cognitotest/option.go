@@ -32,6 +32,7 @@ type options struct {
 	throttle      int
 	cacheControl  string
 	state         string
+	stateErrors   func(error)
 }
 
 // WithAddr sets the address to listen on. The default is 127.0.0.1:0, a free

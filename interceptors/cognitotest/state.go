@@ -39,19 +39,33 @@ func WithStateFile(path string) Option {
 	return optionFunc(func(o *options) { o.state = path })
 }
 
+// WithStateErrors calls report with each error of the state file that refused a
+// change, such as a full disk, for a program that logs it: an answer of the
+// management API says only that nothing was changed. The error has no secrets.
+// report is called by one goroutine at a time and holds all other changes up.
+func WithStateErrors(report func(error)) Option {
+	return optionFunc(func(o *options) { o.stateErrors = report })
+}
+
 // Notices returns what the start of the server did beside what its options say,
 // in sentences for people: see [WithStateFile].
 func (s *Server) Notices() []string { return slices.Clone(s.notices) }
 
 // stateRecorder keeps changes in a journal.
-type stateRecorder struct{ journal *journal }
+type stateRecorder struct {
+	journal *journal
+	report  func(error) // or nil
+}
 
 func (r stateRecorder) record(c change) error {
 	data, err := json.Marshal(c)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.journal.append(data)
 	}
-	return r.journal.append(data)
+	if err != nil && r.report != nil {
+		r.report(err)
+	}
+	return err
 }
 
 // load fills the store: from the state file if there is one with content, or
@@ -68,7 +82,7 @@ func (s *Server) load(o *options, pools []Pool) error {
 		return errors.Join(err, j.close())
 	}
 	s.journal, s.notices = j, start.notices
-	s.store.recorder = stateRecorder{j}
+	s.store.recorder = stateRecorder{j, o.stateErrors}
 	return nil
 }
 

@@ -264,7 +264,8 @@ func TestStateFileOfAFailedStart(t *testing.T) {
 func TestStateThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	path := stateIn(t)
-	s := startOn(t, path, WithPool(testPool()))
+	var reported []error
+	s := startOn(t, path, WithPool(testPool()), WithStateErrors(func(err error) { reported = append(reported, err) }))
 	before := encoded(t, s.store.snapshot())
 	full := errors.New("no space left on device")
 	works := s.journal.file
@@ -278,8 +279,14 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	}
 	getToken(t, s, "demo/read.file")
 	s.journal.file = works
+	if len(reported) != 1 || !errors.Is(reported[0], full) {
+		t.Errorf("got reports %v, want one of %v", reported, full)
+	}
 	if _, err := s.Pool("s2s-test").AddClientSecret(testID); err != nil {
 		t.Errorf("when there is room again: %v", err)
+	}
+	if len(reported) != 1 {
+		t.Errorf("got reports %v, want none of what was kept", reported)
 	}
 	want := encoded(t, s.store.snapshot())
 	closeServer(t, s)
