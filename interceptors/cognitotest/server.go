@@ -37,12 +37,13 @@ type Server struct {
 	faults        faultBook
 	stats         stats // over all pools, also those that are gone
 	requests      requestLog
-	journal       *journal // nil without a state file
-	notices       []string
 
 	http   *http.Server  // nil without a listener
 	served chan struct{} // closed when http has stopped accepting
 	life   inflight
+
+	journal *journal // nil without a state file
+	notices []string
 }
 
 // NewServer checks the configuration, opens the listener and serves. All
