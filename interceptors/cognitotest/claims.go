@@ -46,13 +46,16 @@ func rawJSON(v any) json.RawMessage {
 }
 
 // issue signs an access token. A token has the claims of now and the pool's present key.
-func (p *UserPool) issue(c *client, scopes []string) (string, error) {
+func (p *UserPool) issue(c *client, made customization, fault *Fault) (string, error) {
 	pair, err := p.keys.current()
 	if err != nil {
 		return "", err
 	}
-	now := p.server.clock()
-	return compact(pair.access, object(header(pair.access.id)), object(p.accessClaims(c.id, scopes, now, c.lifetime)))
+	claims := append(p.accessClaims(c.id, made.scopes, p.server.clock(), c.lifetime), made.claims...)
+	if len(made.scopes) == 0 {
+		claims = edit(claims, map[string]json.RawMessage{"scope": nil})
+	}
+	return compact(pair.access, object(header(fault.keyID(pair.access.id))), object(claims))
 }
 
 func header(kid string) []member {

@@ -11,6 +11,8 @@ import (
 	"time"
 )
 
+var jtiPattern = regexp.MustCompile(`"jti":"([^"]*)"`)
+
 func TestTokenIsAsCognitoWritesIt(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, WithPool(testPool()), WithoutListener(), fixedClock())
@@ -29,14 +31,13 @@ func TestTokenIsAsCognitoWritesIt(t *testing.T) {
 	})
 	t.Run("24 payload", func(t *testing.T) {
 		t.Parallel()
-		jti := regexp.MustCompile(`"jti":"([^"]*)"`)
-		if m := jti.FindStringSubmatch(payload); m == nil || !uuidPattern.MatchString(m[1]) {
+		if m := jtiPattern.FindStringSubmatch(payload); m == nil || !uuidPattern.MatchString(m[1]) {
 			t.Errorf("jti: got %v, want a UUID", m)
 		}
 		const want = `{"sub":"6fn8h3u2vd0c1m7k5s9q4t2b0e","token_use":"access","scope":"demo/read.file","auth_time":1795348800,` +
 			`"iss":"https://cognito.invalid/eu-central-1_Ab3dEf9hI","exp":1795352400,"iat":1795348800,"version":2,"jti":"<uuid>",` +
 			`"client_id":"6fn8h3u2vd0c1m7k5s9q4t2b0e"}`
-		if got := jti.ReplaceAllString(payload, `"jti":"<uuid>"`); got != want {
+		if got := jtiPattern.ReplaceAllString(payload, `"jti":"<uuid>"`); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	})

@@ -280,7 +280,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"lifetime, fraction":   {[]Option{WithTokenLifetime(1500 * time.Millisecond)}, "WithTokenLifetime"},
 		"lifetime, too long":   {[]Option{WithTokenLifetime(24*time.Hour + time.Second)}, "WithTokenLifetime"},
 		"disallowed scopes":    {[]Option{WithDisallowedScopes("keep")}, "WithDisallowedScopes"},
-		"invalid client":       {[]Option{WithInvalidClientStatus(403)}, "WithInvalidClientStatus"},
+		"invalid client":       {[]Option{WithAnswers(Answers{InvalidClientStatus: 403})}, "WithAnswers"},
 		"throttle":             {[]Option{WithThrottle(-1)}, "WithThrottle"},
 		"more keys":            {[]Option{WithKeys(pair, pair)}, "1 pairs more"},
 		"same pool twice":      {[]Option{WithPool(testPool()), WithPool(testPool())}, `id "eu-central-1_Ab3dEf9hI" is there twice`},

@@ -48,6 +48,7 @@ func (o *options) resolve() ([]Pool, error) {
 func (o *options) complete() {
 	o.addr = cmp.Or(o.addr, defaultAddr)
 	o.scopes = cmp.Or(o.scopes, DropScopes)
+	o.answers = o.answers.completed()
 	if o.clock == nil {
 		o.clock = time.Now
 	}

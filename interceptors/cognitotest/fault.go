@@ -5,6 +5,8 @@ package cognitotest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"maps"
 	"net/http"
 	"slices"
@@ -44,6 +46,12 @@ type Fault struct {
 	Cut bool
 	// BytePause passes before each single byte of the body.
 	BytePause time.Duration
+	// UnknownKeyID issues tokens whose kid is in no JWKS, at the [TokenEndpoint]. The
+	// rest of the token is right.
+	UnknownKeyID bool
+	// StaleKeys answers with the keys from before the last rotation or
+	// [UserPool.DropOldKeys], at the [JWKSEndpoint], as a cache in between does.
+	StaleKeys bool
 	// BodySize fills the body up to so many bytes with spaces, which leaves JSON valid.
 	BodySize int64
 	// Times is the number of requests that meet this fault. Zero: all.
@@ -63,6 +71,15 @@ func HTMLFault(status int) Fault {
 // replaces reports whether the request is not looked at.
 func (f *Fault) replaces() bool {
 	return f.Status != 0 || f.Body != nil || f.Redirect != ""
+}
+
+// keyID is the key id that a token names instead of its own.
+func (f *Fault) keyID(id string) string {
+	if f == nil || !f.UnknownKeyID {
+		return id
+	}
+	other := sha256.Sum256([]byte("unknown " + id))
+	return base64.StdEncoding.EncodeToString(other[:])
 }
 
 // faultBook holds the faults in force. The zero value has none. It is safe for

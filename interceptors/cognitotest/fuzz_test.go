@@ -104,6 +104,9 @@ func FuzzTokenEndpoint(f *testing.F) {
 		text := string(rep.body)
 		switch rep.status {
 		case 200:
+			if strings.HasSuffix(path, revokePath) && text == "" {
+				return
+			}
 			if !strings.HasPrefix(text, `{"access_token":"eyJ`) && !strings.HasPrefix(text, `{"keys":`) && !strings.HasPrefix(text, `{"authorization_endpoint":`) {
 				t.Fatalf("got 200 %q", text)
 			}

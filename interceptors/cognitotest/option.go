@@ -28,11 +28,13 @@ type options struct {
 	lifetimeSet   bool
 	clock         func() time.Time
 	scopes        ScopeHandling
-	invalidClient int
 	throttle      int
 	cacheControl  string
 	state         string
 	stateErrors   func(error)
+
+	answers Answers
+	trigger preTokenGeneration
 }
 
 // WithAddr sets the address to listen on. The default is 127.0.0.1:0, a free
@@ -107,13 +109,7 @@ func WithDisallowedScopes(h ScopeHandling) Option {
 	return optionFunc(func(o *options) { o.scopes = h })
 }
 
-// WithInvalidClientStatus sets the status of invalid_client at the token
-// endpoint: 400 as documented by AWS, the default, or 401 as in RFC 6749, section 5.2.
-func WithInvalidClientStatus(status int) Option {
-	return optionFunc(func(o *options) { o.invalidClient = status })
-}
-
-// WithThrottle refuses token requests beyond perSecond with status 429, over
+// WithThrottle refuses token requests beyond perSecond with status 429 (see [Answers]), over
 // all pools together as Cognito's ClientAuthentication quota does (150 there), and
 // GetClientToken with TooManyRequestsException. Both count for both.
 // It follows the clock of [WithClock]. The default is no throttle.

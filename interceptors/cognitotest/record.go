@@ -4,6 +4,7 @@
 package cognitotest
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -39,7 +40,7 @@ func (s *stats) token(e *TokenRequest) {
 	switch {
 	case e.Fault:
 		s.faulted.Add(1)
-	case e.Status == 200:
+	case e.Status == http.StatusOK:
 		s.issued.Add(1)
 	default:
 		s.refused.Add(1)
@@ -81,6 +82,8 @@ type TokenRequest struct {
 	// Error is the code of a refusal, for example "invalid_client", or the type of
 	// GetClientToken's, for example "NotAuthorizedException".
 	Error string
+	// TriggerError is what made the trigger of [WithPreTokenGeneration] fail, in its own words.
+	TriggerError string
 	// Throttled says that [WithThrottle] refused it.
 	Throttled bool
 	// Fault says that a [Fault] answered it.
@@ -90,7 +93,7 @@ type TokenRequest struct {
 // Dropped returns the scopes that were asked for and not granted although a
 // token was issued.
 func (t TokenRequest) Dropped() []string {
-	if len(t.Granted) == 0 {
+	if t.Status != http.StatusOK || t.Fault {
 		return nil
 	}
 	var dropped []string

@@ -24,19 +24,20 @@ const memoryURL = "https://cognito.invalid"
 
 // Server is a running emulator. Its methods are safe for concurrent use.
 type Server struct {
-	url           string
-	host          string // of url, see hostKey
-	listens       net.IP // nil without a listener
-	clock         func() time.Time
-	invalidClient int
-	cacheControl  string
-	lifetime      time.Duration // of all tokens, or zero
-	scopes        ScopeHandling // of new pools
-	store         *store
-	throttle      *throttle
-	faults        faultBook
-	stats         stats // over all pools, also those that are gone
-	requests      requestLog
+	url          string
+	host         string // of url, see hostKey
+	listens      net.IP // nil without a listener
+	clock        func() time.Time
+	answers      Answers
+	trigger      preTokenGeneration // nil: none
+	cacheControl string
+	lifetime     time.Duration // of all tokens, or zero
+	scopes       ScopeHandling // of new pools
+	store        *store
+	throttle     *throttle
+	faults       faultBook
+	stats        stats // over all pools, also those that are gone
+	requests     requestLog
 
 	http   *http.Server  // nil without a listener
 	served chan struct{} // closed when http has stopped accepting
@@ -58,13 +59,14 @@ func NewServer(opts ...Option) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		url:           memoryURL,
-		clock:         o.clock,
-		invalidClient: o.invalidClient,
-		cacheControl:  o.cacheControl,
-		lifetime:      o.lifetime,
-		scopes:        o.scopes,
-		throttle:      newThrottle(o.throttle),
+		url:          memoryURL,
+		clock:        o.clock,
+		answers:      o.answers,
+		trigger:      o.trigger,
+		cacheControl: o.cacheControl,
+		lifetime:     o.lifetime,
+		scopes:       o.scopes,
+		throttle:     newThrottle(o.throttle),
 	}
 	s.store = newStore(s)
 	var listener net.Listener

@@ -4,7 +4,6 @@
 package cognitotest
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -22,12 +21,17 @@ const (
 	unauthorizedClient   = "unauthorized_client"
 	unsupportedGrantType = "unsupported_grant_type"
 	unsupportedTokenType = "unsupported_token_type"
+	serverError          = "server_error"
 )
 
 const clientCredentials = "client_credentials"
 
 type errorBody struct {
 	Error string `json:"error"`
+}
+
+type messageBody struct {
+	Message string `json:"message"`
 }
 
 type tokenBody struct {
@@ -44,29 +48,37 @@ func (p *UserPool) serveToken(ctx context.Context, in *inbound) (reply, error) {
 		p.server.stats.token(&entry)
 		p.server.requests.add(entry)
 	}
+	fault := p.nextFault(TokenEndpoint)
 	produce := func() reply {
-		r := p.token(in, &entry)
+		r := p.token(ctx, in, fault, &entry)
 		entry.Status = r.status
 		finish()
 		return r
 	}
-	return p.nextFault(TokenEndpoint).around(ctx, produce, func(status int) {
+	r, err := fault.around(ctx, produce, func(status int) {
 		entry.Status, entry.Fault = status, true
 		finish()
 	})
+	if err == nil {
+		err = ctx.Err() // it may have ended while the trigger ran
+	}
+	return r, err
 }
 
 // token is the token endpoint.
-func (p *UserPool) token(in *inbound, entry *TokenRequest) reply {
-	if in.method != http.MethodPost || !isForm(in.header) {
+func (p *UserPool) token(ctx context.Context, in *inbound, fault *Fault, entry *TokenRequest) reply {
+	answers := &p.server.answers
+	if in.method != http.MethodPost {
 		return domainReply(emptyReply(http.StatusMethodNotAllowed))
+	}
+	if !isForm(in.header) {
+		return p.notAForm()
 	}
 	if !p.server.throttle.allow(p.server.clock()) {
 		entry.Throttled = true
-		r := jsonReply(http.StatusTooManyRequests, map[string]string{"message": "Rate exceeded"})
-		return domainReply(r)
+		return domainReply(jsonReply(answers.ThrottledStatus, messageBody{"Rate exceeded"}))
 	}
-	body, code := p.grant(in, entry)
+	body, code := p.grant(ctx, in, fault, entry)
 	if code != "" {
 		entry.Error = code
 		return p.refusal(code)
@@ -74,8 +86,16 @@ func (p *UserPool) token(in *inbound, entry *TokenRequest) reply {
 	return domainReply(jsonReply(http.StatusOK, body))
 }
 
+// notAForm answers a content type that is not that of a form.
+func (p *UserPool) notAForm() reply {
+	if p.server.answers.NotAFormStatus == http.StatusBadRequest {
+		return p.refusal(invalidRequest)
+	}
+	return domainReply(emptyReply(http.StatusMethodNotAllowed))
+}
+
 // grant checks a token request and issues the token, or names the error.
-func (p *UserPool) grant(in *inbound, entry *TokenRequest) (tokenBody, string) {
+func (p *UserPool) grant(ctx context.Context, in *inbound, fault *Fault, entry *TokenRequest) (tokenBody, string) {
 	form, c, code := p.authenticated(in)
 	if c != nil {
 		entry.ClientID, entry.Client = c.id, c.name
@@ -86,18 +106,31 @@ func (p *UserPool) grant(in *inbound, entry *TokenRequest) (tokenBody, string) {
 	if code != "" {
 		return tokenBody{}, code
 	}
-	if code := c.permits(form["grant_type"]); code != "" {
+	if code := p.permits(c, form); code != "" {
 		return tokenBody{}, code
 	}
 	granted, ok := p.grantScopes(c, form["scope"])
 	if !ok {
 		return tokenBody{}, invalidScope
 	}
-	token, err := p.issue(c, granted)
-	if err != nil {
-		return tokenBody{}, "server_error"
+	var metadata map[string]string
+	if p.server.trigger != nil {
+		var err error
+		if metadata, err = clientMetadata(form["aws_client_metadata"]); err != nil {
+			entry.TriggerError = err.Error()
+			return tokenBody{}, invalidRequest
+		}
 	}
-	entry.Granted = granted
+	made, err := p.customized(ctx, c, granted, metadata)
+	if err != nil {
+		entry.TriggerError = err.Error()
+		return tokenBody{}, invalidRequest
+	}
+	token, err := p.issue(c, made, fault)
+	if err != nil {
+		return tokenBody{}, serverError
+	}
+	entry.Granted = made.scopes
 	return tokenBody{AccessToken: token, ExpiresIn: int64(c.lifetime / time.Second), TokenType: "Bearer"}, ""
 }
 
@@ -126,8 +159,11 @@ func (p *UserPool) authenticated(in *inbound) (map[string]string, *client, strin
 // form. A header that cannot be read is not made good by the form.
 func (p *UserPool) authenticate(h http.Header, form map[string]string) (*client, string) {
 	id, secret := form["client_id"], form["client_secret"]
-	switch values := h.Values("Authorization"); len(values) {
+	switch values := h["Authorization"]; len(values) {
 	case 0:
+		if id == "" && secret == "" {
+			return nil, p.server.answers.NoCredentials
+		}
 	case 1:
 		basicID, basicSecret, err := parseBasic(values[0])
 		if err != nil || id != "" && id != basicID || secret != "" && secret != basicSecret {
@@ -144,17 +180,21 @@ func (p *UserPool) authenticate(h http.Header, form map[string]string) (*client,
 	return c, ""
 }
 
-// permits says whether the client may use a known grant type.
-func (c *client) permits(grantType string) string {
+// permits says whether the client may make the request, whose grant type is a known one.
+func (p *UserPool) permits(c *client, form map[string]string) string {
+	answers, grantType := &p.server.answers, form["grant_type"]
 	switch {
 	case !c.oauth:
 		return invalidGrant
 	case grantType == clientCredentials && slices.Contains(c.flows, clientCredentials):
+		if form["resource"] != "" {
+			return answers.Resource
+		}
 		return ""
 	case grantType != clientCredentials && slices.Contains(c.flows, "code"):
 		return invalidGrant // no code and no refresh token of this server exists
 	default:
-		return unauthorizedClient
+		return answers.FlowNotAllowed
 	}
 }
 
@@ -185,11 +225,15 @@ func (p *UserPool) grantScopes(c *client, asked string) ([]string, bool) {
 	return granted, len(granted) > 0
 }
 
-// serveRevoke answers /oauth2/revoke: machine-to-machine clients have no token
-// that can be revoked (developer guide, "The token revocation endpoint").
+// serveRevoke answers /oauth2/revoke (developer guide, "The token revocation
+// endpoint"). Machine-to-machine clients have no token that can be revoked: what
+// is no token at all is answered as revoked.
 func (p *UserPool) serveRevoke(in *inbound) reply {
-	if in.method != http.MethodPost || !isForm(in.header) {
+	if in.method != http.MethodPost {
 		return domainReply(emptyReply(http.StatusMethodNotAllowed))
+	}
+	if !isForm(in.header) {
+		return p.notAForm()
 	}
 	form, err := parseForm(in.body)
 	if in.tooLong || err != nil || form["token"] == "" {
@@ -198,15 +242,18 @@ func (p *UserPool) serveRevoke(in *inbound) reply {
 	if _, code := p.authenticate(in.header, form); code != "" {
 		return domainReply(jsonReply(http.StatusUnauthorized, errorBody{invalidClient}))
 	}
-	return p.refusal(unsupportedTokenType)
+	if strings.Count(form["token"], ".") == 2 {
+		return p.refusal(unsupportedTokenType) // an access or ID token
+	}
+	return domainReply(emptyReply(http.StatusOK))
 }
 
 func (p *UserPool) refusal(code string) reply {
 	status := http.StatusBadRequest
 	switch code {
 	case invalidClient:
-		status = cmp.Or(p.server.invalidClient, status)
-	case "server_error":
+		status = p.server.answers.InvalidClientStatus
+	case serverError:
 		status = http.StatusInternalServerError
 	}
 	return domainReply(jsonReply(status, errorBody{code}))

@@ -54,9 +54,7 @@ func (o *options) check(found *problems) {
 	if o.scopes != DropScopes && o.scopes != RejectScopes {
 		found.addf("WithDisallowedScopes", "%q or %q, got %q", DropScopes, RejectScopes, o.scopes)
 	}
-	if o.invalidClient != 0 && o.invalidClient != 400 && o.invalidClient != 401 {
-		found.addf("WithInvalidClientStatus", "400 or 401, got %d", o.invalidClient)
-	}
+	o.answers.check(found)
 	if o.throttle < 0 {
 		found.addf("WithThrottle", "a positive number of requests per second, got %d", o.throttle)
 	}

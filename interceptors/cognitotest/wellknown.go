@@ -63,7 +63,7 @@ func (s *Server) serveIssuers(ctx context.Context, in *inbound, region string) (
 		}
 		return p.serveDiscovery(ctx, in)
 	}
-	return apiReply(http.StatusBadRequest, apiError{
+	return apiReply(s.answers.UnknownPoolStatus, apiError{
 		Type: "ResourceNotFoundException", Message: "User pool " + id + " does not exist.",
 	}), nil
 }

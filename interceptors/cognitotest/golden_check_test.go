@@ -1,0 +1,183 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cognitotest
+
+import (
+	"cmp"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const uuid = `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`
+
+var uuidPattern = regexp.MustCompile("^" + uuid + "$")
+
+// domainHeaders are all headers of an answer of the domain; a pattern stands
+// between slashes. Content-Type, Content-Length, Allow and what belongs to the
+// connection are looked at separately.
+var domainHeaders = map[string]string{
+	"Access-Control-Allow-Origin": "*",
+	"Cache-Control":               "no-cache, no-store, max-age=0, must-revalidate",
+	"Expires":                     "0",
+	"Pragma":                      "no-cache",
+	"Server":                      "Server",
+	"Set-Cookie":                  "/^XSRF-TOKEN=" + uuid + "; Path=/; Secure; HttpOnly; SameSite=Lax$/",
+	"Strict-Transport-Security":   "max-age=31536000 ; includeSubDomains",
+	"X-Amz-Cognito-Request-Id":    "/^" + uuid + "$/",
+	"X-Application-Context":       "application:prod:8443",
+	"X-Content-Type-Options":      "nosniff",
+	"X-Frame-Options":             "DENY",
+	"X-Xss-Protection":            "1; mode=block",
+}
+
+func checkDomainHeaders(t *testing.T, got http.Header) {
+	t.Helper()
+	for name, values := range got {
+		switch name {
+		case "Content-Type", "Content-Length", "Allow", "Date", "Connection":
+			continue
+		}
+		want, known := domainHeaders[name]
+		pattern, isPattern := strings.CutPrefix(want, "/")
+		fits := known && len(values) == 1 && values[0] == want
+		if isPattern {
+			fits = len(values) == 1 && regexp.MustCompile(strings.TrimSuffix(pattern, "/")).MatchString(values[0])
+		}
+		if !fits {
+			t.Errorf("%s: got %q, want %q", name, values, want)
+		}
+	}
+	for name := range domainHeaders {
+		if got[name] == nil {
+			t.Errorf("%s: is missing", name)
+		}
+	}
+}
+
+func TestTokenEndpointAnswersAsCognito(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), fixedClock())
+	for way, rt := range transports(t, s) {
+		for _, r := range tokenRows {
+			t.Run(way+" "+r.name, func(t *testing.T) {
+				t.Parallel()
+				r.send(t, s, rt)
+			})
+		}
+	}
+}
+
+// send makes the request and checks the answer.
+func (r row) send(t *testing.T, s *Server, rt http.RoundTripper) {
+	t.Helper()
+	method, path := cmp.Or(r.method, http.MethodPost), cmp.Or(r.path, "/my-prefix/oauth2/token")
+	resp, body := exchange(t, rt, method, s.URL()+path, r.body, r.header)
+	r.check(t, resp, body)
+}
+
+func (r row) check(t *testing.T, resp answer, body string) {
+	t.Helper()
+	if resp.StatusCode != r.status {
+		t.Errorf("status: got %d, want %d", resp.StatusCode, r.status)
+	}
+	token := strings.Trim(jwtPattern.FindString(body), `"`)
+	if got := jwtPattern.ReplaceAllString(body, `"<jwt>"`); got != r.want {
+		t.Errorf("body: got %q, want %q", got, r.want)
+	}
+	if token != "" {
+		if _, payload := parts(t, token); !strings.Contains(payload, `"scope":"`+r.scope+`"`) {
+			t.Errorf("payload: got %s, want scope %q", payload, r.scope)
+		}
+	}
+	checkDomainHeaders(t, resp.Header)
+	if got := resp.Header.Get("Allow"); got != r.allow {
+		t.Errorf("Allow: got %q, want %q", got, r.allow)
+	}
+	contentType, length := "application/json;charset=UTF-8", int64(-1)
+	if r.want == "" {
+		contentType, length = "", 0
+	}
+	if got := resp.Header.Get("Content-Type"); got != contentType {
+		t.Errorf("Content-Type: got %q, want %q", got, contentType)
+	}
+	if resp.ContentLength != length {
+		t.Errorf("content length: got %d, want %d", resp.ContentLength, length)
+	}
+}
+
+func TestRow4Reject(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener(), WithDisallowedScopes(RejectScopes))
+	for _, r := range []row{
+		{name: "mixed", header: basic(), body: cc + "&scope=demo/admin+demo/read.file", status: 400, want: `{"error":"invalid_scope"}`},
+		{name: "standard", header: formHeader("mixed", testSecret), body: cc + "&scope=openid+demo/read.file", status: 400, want: `{"error":"invalid_scope"}`},
+		{name: "allowed", header: basic(), body: cc + "&scope=demo/read.file", status: 200, want: issued, scope: "demo/read.file"},
+		{name: "none asked", header: formHeader("mixed", testSecret), body: cc, status: 200, want: issued, scope: "demo/read.file"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			resp, body := exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), r.body, r.header)
+			r.check(t, resp, body)
+		})
+	}
+}
+
+func TestRow7RemovedScope(t *testing.T) {
+	t.Parallel()
+	for _, how := range []ScopeHandling{DropScopes, RejectScopes} {
+		s := newServer(t, WithPool(testPool()), WithoutListener(), WithDisallowedScopes(how))
+		if err := s.Pools()[0].RemoveScope("demo/write.file"); err != nil {
+			t.Fatal(err)
+		}
+		for _, asked := range []string{"", "demo/read.file demo/write.file"} {
+			_, payload := parts(t, getToken(t, s, asked))
+			if want := `"scope":"demo/read.file"`; !strings.Contains(payload, want) {
+				t.Errorf("%s, asked %q: got %s, want %s", how, asked, payload, want)
+			}
+		}
+		if err := s.Pools()[0].RemoveScope("demo/write.file"); err == nil {
+			t.Error("removing a scope that is not there: got no error")
+		}
+	}
+}
+
+func TestRow11SecretRotation(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	p := s.Pools()[0]
+	status := func(secret string) int {
+		resp, _ := exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), cc, formHeader(testID, secret))
+		return resp.StatusCode
+	}
+	if err := p.DeleteClientSecret(testID); err == nil {
+		t.Error("deleting the last secret: got no error")
+	}
+	next, err := p.AddClientSecret("sts-test-app-client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.AddClientSecret(testID); err == nil {
+		t.Error("a third secret: got no error")
+	}
+	if got := [2]int{status(testSecret), status(next.Secret)}; got != [2]int{200, 200} {
+		t.Errorf("two active secrets: got %v, want 200 for both", got)
+	}
+	if err := p.DeleteClientSecret(testID); err != nil {
+		t.Fatal(err)
+	}
+	if got := [2]int{status(testSecret), status(next.Secret)}; got != [2]int{400, 200} {
+		t.Errorf("after deletion: got %v, want 400 and 200", got)
+	}
+	if got := p.Client(testID).Secret; got != next.Secret {
+		t.Error("Client: got another secret than the one that is left")
+	}
+	if _, err := p.AddClientSecret("public"); err == nil {
+		t.Error("a secret for a public client: got no error")
+	}
+	if _, err := p.AddClientSecret("nobody"); err == nil {
+		t.Error("a secret for an unknown client: got no error")
+	}
+}
