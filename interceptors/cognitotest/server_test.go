@@ -364,16 +364,3 @@ func TestCloseWhileRequestsCome(t *testing.T) {
 	cancel()
 	work.Wait()
 }
-
-func BenchmarkNewServer(b *testing.B) {
-	pool := testPool()
-	for b.Loop() {
-		s, err := NewServer(WithPool(pool))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := s.Close(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
