@@ -11,6 +11,8 @@ import (
 	"time"
 )
 
+var headerPattern = regexp.MustCompile(`^\{"kid":"([A-Za-z0-9+/]{43}=)","alg":"RS256"\}$`)
+
 var jtiPattern = regexp.MustCompile(`"jti":"([^"]*)"`)
 
 func TestTokenIsAsCognitoWritesIt(t *testing.T) {
@@ -21,7 +23,7 @@ func TestTokenIsAsCognitoWritesIt(t *testing.T) {
 
 	t.Run("23 header", func(t *testing.T) {
 		t.Parallel()
-		m := regexp.MustCompile(`^\{"kid":"([A-Za-z0-9+/]{43}=)","alg":"RS256"\}$`).FindStringSubmatch(header)
+		m := headerPattern.FindStringSubmatch(header)
 		if m == nil {
 			t.Fatalf("got %s, want kid of 44 characters and alg, in this order", header)
 		}

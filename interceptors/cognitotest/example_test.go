@@ -4,15 +4,28 @@
 package cognitotest_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
 )
+
+// keys makes one pair of signing keys for all tests of a binary: that takes
+// longer than everything else.
+var keys = sync.OnceValue(func() cognitotest.KeyPair {
+	pair, err := cognitotest.GenerateKeys()
+	if err != nil {
+		panic(err)
+	}
+	return pair
+})
 
 // fetch asks for a token and returns what the endpoint answered.
 func fetch(client *http.Client, tokenURL string, c cognitotest.Credentials, scopes string) (status int, body map[string]any) {
@@ -30,6 +43,29 @@ func fetch(client *http.Client, tokenURL string, c cognitotest.Credentials, scop
 	defer resp.Body.Close()
 	_ = json.NewDecoder(resp.Body).Decode(&body)
 	return resp.StatusCode, body
+}
+
+// get reads a document to its end.
+func get(client *http.Client, address string) (body string, err error) {
+	resp, err := client.Get(address)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return string(text), err
+}
+
+// part decodes the header (0) or the claims (1) of a token.
+func part(token any, n int) (members map[string]any) {
+	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token.(string), ".")[n])
+	if err != nil {
+		panic(err)
+	}
+	if err := json.Unmarshal(raw, &members); err != nil {
+		panic(err)
+	}
+	return members
 }
 
 func Example() {
@@ -50,8 +86,37 @@ func Example() {
 	// granted [demo/read.file] dropped [demo/admin]
 }
 
+// Keys are made once for a test binary, and each test has a server of its own,
+// with ids and secrets of its own. Starting one takes less than a millisecond
+// and chooses a free port, so that tests run in parallel.
+func ExampleWithKeys() {
+	issuers := make(chan string, 3)
+	var tests sync.WaitGroup
+	for range 3 {
+		tests.Go(func() { // t.Parallel() in a test
+			cognito, err := cognitotest.NewServer(cognitotest.WithKeys(keys()))
+			if err != nil {
+				panic(err)
+			}
+			defer cognito.Close()
+			pool := cognito.Pool("s2s-test")
+			status, _ := fetch(&http.Client{Timeout: time.Minute}, pool.TokenURL(), pool.Client("sts-test-app-client"), "demo/read.file")
+			fmt.Println(status)
+			issuers <- pool.Issuer()
+		})
+	}
+	tests.Wait()
+	one, another := <-issuers, <-issuers
+	fmt.Println("different issuers:", one != another)
+	// Output:
+	// 200
+	// 200
+	// 200
+	// different issuers: true
+}
+
 func ExampleWithPool() {
-	cognito, err := cognitotest.NewServer(cognitotest.WithPool(cognitotest.Pool{
+	cognito, err := cognitotest.NewServer(cognitotest.WithKeys(keys()), cognitotest.WithPool(cognitotest.Pool{
 		Name: "billing",
 		ResourceServers: []cognitotest.ResourceServer{{
 			Identifier: "https://api.example.com", Scopes: []cognitotest.Scope{{Name: "invoices"}},
@@ -64,15 +129,15 @@ func ExampleWithPool() {
 		panic(err)
 	}
 	defer cognito.Close()
-	status, _ := fetch(&http.Client{Timeout: time.Minute}, cognito.TokenURL(), cognito.Pool("billing").Client("nightly"), "")
-	fmt.Println(status)
-	// Output: 200
+	_, body := fetch(&http.Client{Timeout: time.Minute}, cognito.TokenURL(), cognito.Pool("billing").Client("nightly"), "")
+	fmt.Println(part(body["access_token"], 1)["scope"])
+	// Output: https://api.example.com/invoices
 }
 
 // Code that is configured with Cognito's real addresses is tested without the
 // network.
 func ExampleServer_Transport() {
-	cognito, err := cognitotest.NewServer(cognitotest.WithoutListener(), cognitotest.WithPool(cognitotest.DemoPool()))
+	cognito, err := cognitotest.NewServer(cognitotest.WithoutListener(), cognitotest.WithKeys(keys()))
 	if err != nil {
 		panic(err)
 	}
@@ -83,10 +148,7 @@ func ExampleServer_Transport() {
 	fmt.Println(pool.CognitoTokenURL())
 	status, _ := fetch(client, pool.CognitoTokenURL(), pool.Client("sts-test-app-client"), "demo/read.file")
 	fmt.Println(status)
-	resp, err := client.Get("https://example.com/")
-	if err == nil {
-		resp.Body.Close()
-	}
+	_, err = get(client, "https://example.com/")
 	fmt.Println("another host is refused:", err != nil)
 	// Output:
 	// https://s2s-test.auth.us-east-1.amazoncognito.com/oauth2/token
@@ -94,39 +156,35 @@ func ExampleServer_Transport() {
 	// another host is refused: true
 }
 
-func ExampleServer_SetFault() {
-	cognito, err := cognitotest.NewServer(cognitotest.WithoutListener())
+// Two active secrets, as while a secret is being replaced.
+func ExampleUserPool_AddClientSecret() {
+	cognito, err := cognitotest.NewServer(cognitotest.WithoutListener(), cognitotest.WithKeys(keys()))
 	if err != nil {
 		panic(err)
 	}
 	defer cognito.Close()
+	pool := cognito.Pool("s2s-test")
 	client := &http.Client{Transport: cognito.Transport()}
-	credentials := cognito.Pool("s2s-test").Client("sts-test-app-client")
-
-	cognito.SetFault(cognitotest.TokenEndpoint,
-		cognitotest.Fault{Status: 429, Header: http.Header{"Retry-After": {"2"}}, Times: 2})
-	for range 3 {
-		status, _ := fetch(client, cognito.TokenURL(), credentials, "demo/read.file")
-		fmt.Println(status)
+	show := func(c cognitotest.Credentials) {
+		status, body := fetch(client, pool.TokenURL(), c, "demo/read.file")
+		fmt.Println(status, body["error"])
 	}
-	// Output:
-	// 429
-	// 429
-	// 200
-}
 
-func ExampleUserPool_Mint() {
-	cognito, err := cognitotest.NewServer(cognitotest.WithoutListener())
+	old := pool.Client("sts-test-app-client")
+	next, err := pool.AddClientSecret("sts-test-app-client")
 	if err != nil {
 		panic(err)
 	}
-	defer cognito.Close()
-
-	// No alg, and a claim of the wrong type: a verifier must refuse it.
-	token, err := cognito.Pool("s2s-test").Mint(cognitotest.MintSpec{
-		Header: map[string]json.RawMessage{"alg": nil},
-		Claims: map[string]json.RawMessage{"exp": json.RawMessage(`"tomorrow"`)},
-	})
-	fmt.Println(strings.Count(token, "."), err)
-	// Output: 2 <nil>
+	show(old)
+	show(next)
+	if err := pool.DeleteClientSecret("sts-test-app-client"); err != nil {
+		panic(err)
+	}
+	show(old)
+	show(next)
+	// Output:
+	// 200 <nil>
+	// 200 <nil>
+	// 400 invalid_client
+	// 200 <nil>
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -98,6 +99,67 @@ func TestFaultsEndAndApplyWhereTheyAreSet(t *testing.T) {
 	}
 	if got := s.Counts(); got.JWKSRequests != 12 || got.DiscoveryRequests != 3 {
 		t.Errorf("counts: got %+v, want 12 JWKS and 3 discovery requests", got)
+	}
+}
+
+func TestFaultUnknownKeyID(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	s.SetFault(TokenEndpoint, Fault{UnknownKeyID: true, Times: 2})
+	ids, keys := fetchKeys(t, s, s.JWKSURL())
+	for range 2 {
+		token := getToken(t, s, "")
+		header, payload := parts(t, token)
+		if strings.Contains(header, ids[0]) || strings.Contains(header, ids[1]) || !headerPattern.MatchString(header) {
+			t.Errorf("got header %s, want a kid of Cognito's form that is not %v", header, ids)
+		}
+		if !strings.Contains(payload, `"scope":"demo/read.file demo/write.file"`) || verifyWith(t, token, keys[ids[1]]) != nil {
+			t.Errorf("the rest of the token is not right: %s", payload)
+		}
+	}
+	if err := verify(t, getToken(t, s, ""), keys); err != nil {
+		t.Errorf("after the fault: %v", err)
+	}
+	if got, want := s.Counts(), (Counts{TokenRequests: 3, TokensIssued: 3, JWKSRequests: 1}); got != want {
+		t.Errorf("counts: got %+v, want %+v", got, want)
+	}
+}
+
+func TestFaultStaleKeys(t *testing.T) {
+	t.Parallel()
+	pairs := testKeys()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	p := s.Pool("s2s-test")
+	published := func() []string {
+		ids, _ := fetchKeys(t, s, s.JWKSURL())
+		return ids
+	}
+	first := published()
+	s.SetFault(JWKSEndpoint, Fault{StaleKeys: true})
+	if got := published(); !slices.Equal(got, first) {
+		t.Errorf("before any rotation: got %v, want %v", got, first)
+	}
+	if err := p.RotateKeysTo(pairs[1], 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := published(); !slices.Equal(got, first) {
+		t.Errorf("after a rotation: got %v, want %v", got, first)
+	}
+	if header, _ := parts(t, getToken(t, s, "")); strings.Contains(header, first[1]) {
+		t.Errorf("a new token is signed by the old key: %s", header)
+	}
+	p.SetFault(JWKSEndpoint, Fault{Times: 1})
+	overlap := published()
+	if len(overlap) != 4 || !slices.Equal(overlap[2:], first) {
+		t.Errorf("without the fault: got %v, want the new pair before %v", overlap, first)
+	}
+	p.DropOldKeys()
+	if got := published(); !slices.Equal(got, overlap) {
+		t.Errorf("after old keys were dropped: got %v, want %v", got, overlap)
+	}
+	s.ClearFaults()
+	if got := published(); !slices.Equal(got, overlap[:2]) {
+		t.Errorf("cleared: got %v, want %v", got, overlap[:2])
 	}
 }
 

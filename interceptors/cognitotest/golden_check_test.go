@@ -6,7 +6,10 @@ package cognitotest
 import (
 	"cmp"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -179,5 +182,88 @@ func TestRow11SecretRotation(t *testing.T) {
 	}
 	if _, err := p.AddClientSecret("nobody"); err == nil {
 		t.Error("a secret for an unknown client: got no error")
+	}
+}
+
+func TestRow14ClientWithoutASecret(t *testing.T) {
+	t.Parallel()
+	p := testPool()
+	p.Clients = []Client{{Name: "caller", GenerateSecret: new(false), AllowedOAuthFlows: []string{"client_credentials"}, AllowedOAuthScopes: []string{"demo/read.file"}}}
+	_, err := NewServer(WithPool(p), WithoutListener())
+	const want = "cognitotest: pools[0] (s2s-test) clients[0] (caller): client_credentials flow can not be selected if client does not have a client secret."
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// A token lives until its exp, whatever becomes of the secret that got it.
+func TestRow36TokensAreNotRevoked(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	p := s.Pools()[0]
+	token := getToken(t, s, "")
+	row{path: revokePathOf, header: basic(), body: "token=" + token, status: 400, want: `{"error":"unsupported_token_type"}`}.send(t, s, s.Transport())
+	if _, err := p.AddClientSecret(testID); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.DeleteClientSecret(testID); err != nil {
+		t.Fatal(err)
+	}
+	row{header: basic(), body: cc, status: 400, want: `{"error":"invalid_client"}`}.send(t, s, s.Transport())
+	_, keys := fetchKeys(t, s, s.JWKSURL())
+	if err := verify(t, token, keys); err != nil {
+		t.Errorf("the token: %v, want it to verify still", err)
+	}
+}
+
+// What Cognito lacks is not on its paths: parameters and headers of a request
+// change nothing about the answer.
+func TestRow38NoTestHooksOnCognitosPaths(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener(), fixedClock())
+	plain := make(map[string]int)
+	for _, query := range []string{"", "?clock=0&lifetime=1&kid=x&fault=status&expired=true"} {
+		for _, more := range []string{"", "&clock=0&lifetime=1&kid=x&fault=status&expired=true"} {
+			header := basic()
+			if query != "" {
+				header.Set("X-Fault", "500")
+				header.Set("X-Clock", "0")
+			}
+			resp, body := exchange(t, s.Transport(), http.MethodPost, s.TokenURL()+query, cc+more, header)
+			row{status: 200, want: issued, scope: "demo/read.file demo/write.file"}.check(t, resp, body)
+			head, payload := parts(t, strings.Trim(jwtPattern.FindString(body), `"`))
+			plain[head+jtiPattern.ReplaceAllString(payload, "")]++
+		}
+	}
+	if len(plain) != 1 {
+		t.Errorf("got %d different tokens, want all alike but for jti", len(plain))
+	}
+}
+
+// TestEachRowHasItsTest reads the tests: each row of the table of behaviours is
+// named in one, by a function (Row12...) or in a table ("12 ...").
+func TestEachRowHasItsTest(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := make(map[string]bool)
+	pattern := regexp.MustCompile(`(?:func TestRow|(?:name: |t\.Run\(|^\t\t\{)"(?:Row)?)(\d+)`)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			for _, m := range pattern.FindAllStringSubmatch(line, -1) {
+				named[m[1]] = true
+			}
+		}
+	}
+	for n := 1; n <= 38; n++ {
+		if n != 37 && !named[strconv.Itoa(n)] { // row 37 is the management API
+			t.Errorf("row %d has no test", n)
+		}
 	}
 }

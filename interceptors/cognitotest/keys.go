@@ -99,6 +99,15 @@ type keyRing struct {
 	pool   *UserPool
 	making sync.Mutex // held while keys are made, before the store's mutexes
 	pairs  atomic.Pointer[[]keyPair]
+	before atomic.Pointer[[]keyPair] // the last change, for a fault; not kept in a state
+}
+
+// stale returns the pairs as they were before the last change of them.
+func (r *keyRing) stale() ([]keyPair, error) {
+	if pairs := r.before.Load(); pairs != nil {
+		return *pairs, nil
+	}
+	return r.all()
 }
 
 // all returns the pairs, newest first, and makes the first pair if there is none.
@@ -187,7 +196,7 @@ func (r *keyRing) set(own keyPairs) {
 	for i, pair := range own {
 		pairs[i] = r.named(pair)
 	}
-	r.pairs.Store(&pairs)
+	r.before.Store(r.pairs.Swap(&pairs))
 }
 
 // own returns the pairs that there are now, as they are given from outside.

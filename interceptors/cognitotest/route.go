@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 )
 
@@ -40,7 +39,7 @@ func (s *Server) answer(ctx context.Context, r *http.Request, host string) (repl
 		in.tooLong = len(in.body) > limit
 	}
 	name := strings.ToLower(hostname(host))
-	if p := s.store.poolByHost(name); p != nil {
+	if p := s.store.poolByHost(domainName(name)); p != nil {
 		in.cognitoHost = true
 		return p.serveDomain(ctx, &in)
 	}
@@ -64,9 +63,6 @@ type inbound struct {
 	tooLong     bool
 	cognitoHost bool // it was sent to one of Cognito's own host names
 }
-
-// issuerHost matches both hosts that serve the well-known paths.
-var issuerHost = regexp.MustCompile(`^(?:issuer-)?cognito-idp\.([a-z0-9-]+)\.amazonaws\.com$`)
 
 // servePaths routes what the emulator serves under its own host name: issuers by
 // pool id and domains by prefix.

@@ -114,7 +114,7 @@ func (p *UserPool) grant(ctx context.Context, in *inbound, fault *Fault, entry *
 		return tokenBody{}, invalidScope
 	}
 	var metadata map[string]string
-	if p.server.trigger != nil {
+	if p.trigger() != nil {
 		var err error
 		if metadata, err = clientMetadata(form["aws_client_metadata"]); err != nil {
 			entry.TriggerError = err.Error()

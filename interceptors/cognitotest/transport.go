@@ -20,6 +20,7 @@ import (
 //	cognito-idp.<region>.amazonaws.com
 //	issuer-cognito-idp.<region>.amazonaws.com
 //
+// also by their FIPS names (auth-fips, cognito-idp-fips).
 // A request to another host is an error; it never reaches the network. The
 // scheme must be https, but for the server's own URL.
 //
@@ -137,7 +138,7 @@ func (s *Server) owns(req *http.Request) bool {
 	if m := issuerHost.FindStringSubmatch(name); m != nil {
 		return s.store.hasRegion(m[1])
 	}
-	return s.store.poolByHost(name) != nil
+	return s.store.poolByHost(domainName(name)) != nil
 }
 
 func (s *Server) hosts() []string {

@@ -70,7 +70,8 @@ type AccessTokenGeneration struct {
 // authorization endpoint has for a trigger's error, and so is aws_client_metadata
 // that is no JSON object of strings. [TokenRequest.TriggerError] has the cause.
 //
-// Without a trigger aws_client_metadata has no effect.
+// Without a trigger aws_client_metadata has no effect. User pools of the Lite
+// plan have none.
 func WithPreTokenGeneration(trigger func(context.Context, PreTokenGeneration) (AccessTokenGeneration, error)) Option {
 	return optionFunc(func(o *options) { o.trigger = trigger })
 }
@@ -107,9 +108,18 @@ type customization struct {
 	claims []member // in addition to those that every token has
 }
 
+// trigger is nil if the pool has none. Events of version V3_0 need the Essentials
+// or Plus plan.
+func (p *UserPool) trigger() preTokenGeneration {
+	if p.record.Load().Tier == "LITE" {
+		return nil
+	}
+	return p.server.trigger
+}
+
 // customized runs the trigger for a token with these scopes. Its error is a triggerError.
 func (p *UserPool) customized(ctx context.Context, c *client, scopes []string, metadata map[string]string) (customization, error) {
-	trigger := p.server.trigger
+	trigger := p.trigger()
 	if trigger == nil {
 		return customization{scopes: scopes}, nil
 	}

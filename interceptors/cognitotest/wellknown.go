@@ -71,8 +71,13 @@ func (s *Server) serveIssuers(ctx context.Context, in *inbound, region string) (
 func (p *UserPool) serveJWKS(ctx context.Context) (reply, error) {
 	p.stats.jwks.Add(1)
 	p.server.stats.jwks.Add(1)
+	fault := p.nextFault(JWKSEndpoint)
 	produce := func() reply {
-		pairs, err := p.keys.all()
+		published := p.keys.all
+		if fault != nil && fault.StaleKeys {
+			published = p.keys.stale
+		}
+		pairs, err := published()
 		if err != nil {
 			return emptyReply(http.StatusInternalServerError)
 		}
@@ -82,7 +87,7 @@ func (p *UserPool) serveJWKS(ctx context.Context) (reply, error) {
 		}
 		return r
 	}
-	return p.nextFault(JWKSEndpoint).around(ctx, produce, func(int) {})
+	return fault.around(ctx, produce, func(int) {})
 }
 
 func (p *UserPool) serveDiscovery(ctx context.Context, in *inbound) (reply, error) {
