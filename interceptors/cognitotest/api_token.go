@@ -33,7 +33,7 @@ func (t *clientTokenCall) finish(s *Server, status int) {
 func getClientToken(in *input) action {
 	id, secret := in.needText("ClientId", clientIDRule), in.needText("Secret", rule{min: 1, max: 64, sensitive: true})
 	scopes := strings.Join(in.texts("Scopes", rule{max: maxClientScopes}, scopeRule), " ")
-	in.textMap("ClientMetadata")
+	metadata := in.textMap("ClientMetadata")
 	return func(a *apiCall) (any, error) {
 		t := &a.token
 		t.entry.Asked = askedScopes(scopes)
@@ -52,11 +52,16 @@ func getClientToken(in *input) action {
 		case !ok:
 			return nil, invalidParameter("Invalid scope requested: %s", scopes)
 		}
-		token, err := t.pool.issue(c, granted)
+		made, err := t.pool.customized(a.request.Context(), c, granted, metadata)
+		if err != nil {
+			t.entry.TriggerError = err.Error()
+			return nil, apiErrorf("UserLambdaValidationException", "%s", err.Error())
+		}
+		token, err := t.pool.issue(c, made, nil)
 		if err != nil {
 			return nil, err
 		}
-		t.entry.Granted = granted
+		t.entry.Granted = made.scopes
 		return structure{"ClientAuthenticationResult": structure{
 			"AccessToken": token, "ExpiresIn": int64(c.lifetime / time.Second), "TokenType": "Bearer",
 		}}, nil

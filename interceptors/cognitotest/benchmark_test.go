@@ -65,7 +65,7 @@ func BenchmarkTokenRequest(b *testing.B) {
 	keepAlive := &http.Transport{MaxIdleConnsPerHost: callers * runtime.GOMAXPROCS(0)}
 	b.Cleanup(keepAlive.CloseIdleConnections)
 	var next atomic.Int64
-	many, clients := manyPools(b)
+	many, clients := manyPools(b, testKeys()[0])
 	for _, way := range []struct {
 		name  string
 		token func() error
@@ -103,16 +103,15 @@ func BenchmarkTokenRequest(b *testing.B) {
 
 type poolClient struct{ url, id string }
 
-// manyPools is a server of Cognito's default quota of pools with ten clients each. All have
-// the same keys, which are many megabytes otherwise and have a test of their own.
-func manyPools(tb testing.TB) (*Server, []poolClient) {
+// manyPools is a server of Cognito's default quota of pools with ten clients each.
+func manyPools(tb testing.TB, keys KeyPair) (*Server, []poolClient) {
 	tb.Helper()
 	opts := []Option{WithoutListener()}
 	var clients []poolClient
 	for i := range 1000 {
 		p := testPool()
 		p.ID, p.Name, p.Domain = fmt.Sprintf("eu-central-1_Pool%d", i), fmt.Sprintf("pool %d", i), fmt.Sprintf("pool-%d", i)
-		p.Clients = nil
+		p.Clients, p.Keys = nil, keys
 		for j := range 10 {
 			c := Client{ID: fmt.Sprintf("client%dof%d", j, i), Name: fmt.Sprintf("client %d", j), Secrets: []string{testSecret}, AllowedOAuthScopes: []string{"demo/read.file"}}
 			p.Clients = append(p.Clients, c)

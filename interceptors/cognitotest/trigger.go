@@ -65,7 +65,8 @@ type AccessTokenGeneration struct {
 //
 // As with a Lambda function, an attempt that takes longer than 5 seconds is
 // repeated, and after the third the request fails. A failed request, an error and
-// a panic of the trigger issue no token. What the token endpoint answers then is not
+// a panic of the trigger issue no token. GetClientToken answers them with
+// UserLambdaValidationException. What the token endpoint answers is not
 // documented; it is 400 invalid_request here, the code that Cognito's
 // authorization endpoint has for a trigger's error, and so is aws_client_metadata
 // that is no JSON object of strings. [TokenRequest.TriggerError] has the cause.

@@ -274,3 +274,54 @@ func TestTriggerErrorIsCognitos(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestRow37TriggerOfGetClientToken(t *testing.T) {
+	t.Parallel()
+	var got PreTokenGeneration
+	fails := false
+	s := newServer(t, WithPool(apiPool()), WithoutListener(), WithPreTokenGeneration(func(_ context.Context, e PreTokenGeneration) (AccessTokenGeneration, error) {
+		got = e
+		if fails {
+			return AccessTokenGeneration{}, errors.New("tenant unknown")
+		}
+		return AccessTokenGeneration{ClaimsToAddOrOverride: map[string]any{"tenant": 17}, ScopesToAdd: []string{"x"}}, nil
+	}))
+	const request = `{"ClientId":"direct","Secret":"` + testSecret + `","Scopes":["demo/read.file"],"ClientMetadata":{"a":"b"}}`
+	body := mustCall(t, s, "GetClientToken", request)
+	want := PreTokenGeneration{
+		Version: "3", TriggerSource: "TokenGeneration_ClientCredentials", Region: "eu-central-1", UserPoolID: testPoolID,
+		UserName: "ClientCredentials", ClientID: "direct", Scopes: []string{"demo/read.file"}, ClientMetadata: map[string]string{"a": "b"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	_, payload := parts(t, textAt(t, body, "ClientAuthenticationResult", "AccessToken"))
+	if !strings.Contains(payload, `"scope":"demo/read.file x"`) || !strings.HasSuffix(payload, `,"tenant":17}`) {
+		t.Errorf("payload: got %s, want the added scope and claim", payload)
+	}
+	fails = true
+	resp, body := callAPI(t, s, "GetClientToken", request)
+	if want := `{"__type":"UserLambdaValidationException","message":"PreTokenGeneration failed with error tenant unknown."}`; resp.StatusCode != http.StatusBadRequest || body != want {
+		t.Errorf("got %d %s, want 400 %s", resp.StatusCode, body, want)
+	}
+	if e := s.TokenRequests()[1]; e.Error != "UserLambdaValidationException" || e.TriggerError == "" {
+		t.Errorf("record: got %+v, want the trigger's error", e)
+	}
+}
+
+// Events of version V3_0 need the Essentials or Plus plan.
+func TestTriggerNeedsAPlan(t *testing.T) {
+	t.Parallel()
+	for plan, want := range map[string]int{"LITE": 0, "ESSENTIALS": 1, "PLUS": 1} {
+		called := 0
+		s := newServer(t, WithPool(testPool()), WithoutListener(), WithPreTokenGeneration(func(context.Context, PreTokenGeneration) (AccessTokenGeneration, error) {
+			called++
+			return AccessTokenGeneration{}, nil
+		}))
+		mustCall(t, s, "UpdateUserPool", `{`+inPool+`,"UserPoolTier":"`+plan+`"}`)
+		row{header: basic(), body: cc, status: 200, want: issued, scope: "demo/read.file demo/write.file"}.send(t, s, s.Transport())
+		if called != want {
+			t.Errorf("%s: the trigger was called %d times, want %d", plan, called, want)
+		}
+	}
+}
