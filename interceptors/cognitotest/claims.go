@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -36,13 +37,32 @@ func object(members []member) []byte {
 	return buf.Bytes()
 }
 
-// rawJSON encodes a string or number.
+// rawJSON encodes a string or number. Most strings of a token need no escape:
+// an encoder for each would cost more than all the rest of a token but its signature.
 func rawJSON(v any) json.RawMessage {
+	switch v := v.(type) {
+	case int64:
+		return strconv.AppendInt(nil, v, 10)
+	case string:
+		if plain(v) {
+			return append(append(append(make([]byte, 0, len(v)+2), '"'), v...), '"')
+		}
+	}
 	raw, err := encodeJSON(v)
 	if err != nil {
 		return json.RawMessage("null") // strings and integers cannot fail
 	}
 	return raw
+}
+
+// plain reports whether s is its own JSON encoding between quotes.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // issue signs an access token. A token has the claims of now and the pool's present key.

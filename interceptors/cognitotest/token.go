@@ -5,6 +5,7 @@ package cognitotest
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -259,23 +260,25 @@ func (p *UserPool) refusal(code string) reply {
 	return domainReply(jsonReply(status, errorBody{code}))
 }
 
-// domainReply adds the headers that a captured answer of a Cognito domain had.
+// domainHeader is on each answer of a domain. It is what a captured answer of a
+// Cognito domain had, but for the two members that are new each time.
+var domainHeader = http.Header{
+	"Access-Control-Allow-Origin": {"*"},
+	"Cache-Control":               {"no-cache, no-store, max-age=0, must-revalidate"},
+	"Expires":                     {"0"},
+	"Pragma":                      {"no-cache"},
+	"Server":                      {"Server"},
+	"Strict-Transport-Security":   {"max-age=31536000 ; includeSubDomains"},
+	"X-Application-Context":       {"application:prod:8443"},
+	"X-Content-Type-Options":      {"nosniff"},
+	"X-Frame-Options":             {"DENY"},
+	"X-Xss-Protection":            {"1; mode=block"},
+}
+
+// domainReply adds the headers of a domain.
 func domainReply(r reply) reply {
-	for name, value := range map[string]string{
-		"Access-Control-Allow-Origin": "*",
-		"Cache-Control":               "no-cache, no-store, max-age=0, must-revalidate",
-		"Expires":                     "0",
-		"Pragma":                      "no-cache",
-		"Server":                      "Server",
-		"Set-Cookie":                  "XSRF-TOKEN=" + newUUID() + "; Path=/; Secure; HttpOnly; SameSite=Lax",
-		"Strict-Transport-Security":   "max-age=31536000 ; includeSubDomains",
-		"X-Amz-Cognito-Request-Id":    newUUID(),
-		"X-Application-Context":       "application:prod:8443",
-		"X-Content-Type-Options":      "nosniff",
-		"X-Frame-Options":             "DENY",
-		"X-Xss-Protection":            "1; mode=block",
-	} {
-		r.header.Set(name, value)
-	}
+	maps.Copy(r.header, domainHeader)
+	r.header["Set-Cookie"] = []string{"XSRF-TOKEN=" + newUUID() + "; Path=/; Secure; HttpOnly; SameSite=Lax"}
+	r.header["X-Amz-Cognito-Request-Id"] = []string{newUUID()}
 	return r
 }
