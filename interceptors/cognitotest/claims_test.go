@@ -218,21 +218,3 @@ func TestKeyPairIsChecked(t *testing.T) {
 		}
 	}
 }
-
-// What is encoded without an encoder is encoded as by one.
-func FuzzRawJSON(f *testing.F) {
-	for _, s := range []string{"", "demo/read.file", `a"b`, `a\b`, "a\nb", "\x7f", "é", "\xff", "<&>", "\u2028"} {
-		f.Add(s, int64(len(s)))
-	}
-	f.Fuzz(func(t *testing.T, s string, n int64) {
-		for _, v := range []any{s, n} {
-			want, err := encodeJSON(v)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := rawJSON(v); string(got) != string(want) {
-				t.Errorf("%q: got %s, want %s", v, got, want)
-			}
-		}
-	})
-}

@@ -5,56 +5,85 @@ package cognitotest
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 )
 
+// FuzzParseForm compares with a reader that is written down from the URL
+// standard's text and RFC 6749, section 3.2: no parameter twice.
 func FuzzParseForm(f *testing.F) {
 	for _, r := range tokenRows {
 		f.Add([]byte(r.body))
 	}
-	f.Add([]byte("a=1&a=2"))
-	f.Add([]byte("&&=&a"))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		form, err := parseForm(body)
-		if err != nil {
-			if form != nil {
-				t.Fatal("a form beside an error")
-			}
-			return
+		got, err := parseForm(body)
+		if err != nil && (got != nil || !errors.Is(err, errForm)) {
+			t.Fatalf("got %v, %v, want nothing and the fixed error", got, err)
 		}
-		// What was read, written again, is read the same way: nothing was dropped.
-		values := url.Values{}
-		for name, value := range form {
-			values.Set(name, value)
+		want, ok := formByHand(string(body))
+		if ok && err == nil && !maps.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
 		}
-		again, err := parseForm([]byte(values.Encode()))
-		if err != nil || len(again) != len(form) {
-			t.Fatalf("read again: got %v, %v, want %v", again, err, form)
-		}
-		named := 0
-		for p := range strings.SplitSeq(string(body), "&") {
-			if p != "" {
-				named++
-			}
-		}
-		if named != len(form) {
-			t.Fatalf("got %d parameters of %d: one is there twice", len(form), named)
+		// net/url bounds the number of parameters.
+		if ok != (err == nil) && strings.Count(string(body), "&") < 9000 {
+			t.Fatalf("got error %v, want accepted: %v", err, ok)
 		}
 	})
 }
 
+func formByHand(body string) (map[string]string, bool) {
+	form := make(map[string]string)
+	for pair := range strings.SplitSeq(body, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, ok1 := unescapeByHand(name)
+		value, ok2 := unescapeByHand(value)
+		_, twice := form[name]
+		if !ok1 || !ok2 || twice || strings.Contains(pair, ";") {
+			return nil, false
+		}
+		form[name] = value
+	}
+	return form, true
+}
+
+func unescapeByHand(s string) (string, bool) {
+	const digits = "0123456789abcdef"
+	var out []byte
+	for s != "" {
+		switch {
+		case s[0] == '+':
+			out, s = append(out, ' '), s[1:]
+		case s[0] != '%':
+			out, s = append(out, s[0]), s[1:]
+		default:
+			if len(s) < 3 {
+				return "", false
+			}
+			hex := strings.ToLower(s[1:3])
+			high, low := strings.IndexByte(digits, hex[0]), strings.IndexByte(digits, hex[1])
+			if high < 0 || low < 0 {
+				return "", false
+			}
+			out, s = append(out, byte(high<<4|low)), s[3:]
+		}
+	}
+	return string(out), true
+}
+
+// FuzzParseBasic compares with net/http where both accept.
 func FuzzParseBasic(f *testing.F) {
-	f.Add("Basic " + base64.StdEncoding.EncodeToString([]byte("id:secret")))
-	f.Add("basic  eA==")
-	f.Add("Basic eDp5")
-	f.Add("Bearer x")
-	f.Add("")
+	f.Add(basic().Get("Authorization"))
 	f.Fuzz(func(t *testing.T, value string) {
 		id, secret, err := parseBasic(value)
 		if err != nil {
@@ -70,24 +99,33 @@ func FuzzParseBasic(f *testing.F) {
 		if err != nil || again != id || secretAgain != secret {
 			t.Fatalf("read again: got %q, %v, want %q", again, err, id)
 		}
+		r := &http.Request{Header: http.Header{"Authorization": {value}}}
+		if httpID, httpSecret, ok := r.BasicAuth(); ok && (httpID != id || httpSecret != secret) {
+			t.Fatalf("net/http reads %q, got %q", httpID, id)
+		}
 	})
 }
 
-// FuzzTokenEndpoint looks for a token without the right credentials and for
-// answers that Cognito does not give.
+// fuzzTarget is a server with all kinds of clients, two pools and a trigger.
+func fuzzTarget(f *testing.F) *Server {
+	return newServer(f, append(twoPools(), WithoutListener(), fixedClock(),
+		WithPreTokenGeneration(func(_ context.Context, e PreTokenGeneration) (AccessTokenGeneration, error) {
+			changes := AccessTokenGeneration{ClaimsToAddOrOverride: make(map[string]any)}
+			for name, value := range e.ClientMetadata { // whatever a stranger wants
+				changes.ClaimsToAddOrOverride[name] = value
+			}
+			return changes, nil
+		}))...)
+}
+
+// FuzzTokenEndpoint looks for a token without the right credentials or with more
+// than the client may have, and for answers that Cognito does not give.
 func FuzzTokenEndpoint(f *testing.F) {
-	s := newServer(f, WithPool(testPool()), WithoutListener())
+	s := fuzzTarget(f)
 	for _, r := range tokenRows {
-		f.Add(r.method, r.path, r.header.Get("Content-Type"), r.header.Get("Authorization"), []byte(r.body))
+		f.Add("", cmp.Or(r.method, http.MethodPost), cmp.Or(r.path, "/my-prefix/oauth2/token"), r.header.Get("Content-Type"), r.header.Get("Authorization"), []byte(r.body))
 	}
-	codes := []string{"invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type", "unsupported_token_type"}
-	f.Fuzz(func(t *testing.T, method, path, contentType, authorization string, body []byte) {
-		if method == "" {
-			method = http.MethodPost
-		}
-		if path == "" {
-			path = "/oauth2/token"
-		}
+	f.Fuzz(func(t *testing.T, host, method, path, contentType, authorization string, body []byte) {
 		req, err := http.NewRequestWithContext(t.Context(), method, s.URL(), bytes.NewReader(body))
 		if err != nil {
 			return
@@ -97,50 +135,84 @@ func FuzzTokenEndpoint(f *testing.F) {
 		if authorization != "" {
 			req.Header.Set("Authorization", authorization)
 		}
-		rep, err := s.answer(t.Context(), req, req.URL.Host)
+		rep, err := s.answer(t.Context(), req, cmp.Or(host, req.URL.Host))
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := string(rep.body)
-		switch rep.status {
-		case 200:
-			if strings.HasSuffix(path, revokePath) && text == "" {
-				return
-			}
-			if !strings.HasPrefix(text, `{"access_token":"eyJ`) && !strings.HasPrefix(text, `{"keys":`) && !strings.HasPrefix(text, `{"authorization_endpoint":`) {
-				t.Fatalf("got 200 %q", text)
-			}
-			if strings.Contains(text, "access_token") && !hasSecret(authorization, body) {
-				t.Fatalf("a token without the secret: %q %q", authorization, body)
-			}
-		case 400, 401:
-			known := slices.ContainsFunc(codes, func(c string) bool { return text == `{"error":"`+c+`"}` })
-			if !known && !strings.HasPrefix(text, `{"__type":`) && text != badRequest {
-				t.Fatalf("got %d %q", rep.status, text)
-			}
-		case 404, 405:
-			if text != "" {
-				t.Fatalf("got %d %q, want no body", rep.status, text)
-			}
-		default:
-			t.Fatalf("got status %d", rep.status)
+		checkAnswer(t, rep, path)
+		if m := jwtPattern.FindString(string(rep.body)); m != "" {
+			checkGranted(t, strings.Trim(m, `"`), authorization, body)
 		}
 	})
 }
 
-// hasSecret reports whether one of the test pool's secrets is in the request.
-func hasSecret(authorization string, body []byte) bool {
+// checkAnswer knows all answers that there are.
+func checkAnswer(t *testing.T, rep reply, path string) {
+	t.Helper()
+	codes := []string{"invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type", "unsupported_token_type"}
+	text := string(rep.body)
+	switch rep.status {
+	case 200:
+		token := strings.HasPrefix(text, `{"access_token":"eyJ`) && strings.HasSuffix(text, `,"token_type":"Bearer"}`)
+		document := strings.HasPrefix(text, `{"keys":[`) || strings.HasPrefix(text, `{"authorization_endpoint":`)
+		if !token && !document && (text != "" || !strings.HasSuffix(path, revokePath)) {
+			t.Fatalf("got 200 %q", text)
+		}
+	case 400, 401:
+		known := slices.ContainsFunc(codes, func(c string) bool { return text == `{"error":"`+c+`"}` })
+		if !known && !strings.HasPrefix(text, `{"__type":`) && text != badRequest {
+			t.Fatalf("got %d %q", rep.status, text)
+		}
+	case 404, 405:
+		if text != "" && !strings.HasPrefix(text, "this server has several user pools") {
+			t.Fatalf("got %d %q, want no body", rep.status, text)
+		}
+	default:
+		t.Fatalf("got status %d", rep.status)
+	}
+}
+
+// checkGranted looks into a token: its client's secret must have been in the
+// request, its claims must be Cognito's, its scopes the client's own.
+func checkGranted(t *testing.T, token, authorization string, body []byte) {
+	t.Helper()
+	_, payload := parts(t, token)
+	var claims map[string]any
+	if err := json.Unmarshal([]byte(payload), &claims); err != nil {
+		t.Fatalf("payload %s: %v", payload, err)
+	}
+	id, _ := claims["client_id"].(string)
+	secrets := map[string][]string{
+		testID: {testSecret}, "mixed": {testSecret}, "caller": {testSecret}, "a+b_c": {"aaaaaaaaaaaa+bbbbbbbbbbbb"},
+		"twosecrets": {testSecret, strings.ToUpper(testSecret)},
+	}
 	var raw []byte
 	if _, rest, ok := strings.Cut(authorization, " "); ok {
 		raw, _ = base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
 	}
-	form, _ := url.QueryUnescape(string(body))
-	for _, s := range []string{testSecret, strings.ToUpper(testSecret), "aaaaaaaaaaaa+bbbbbbbbbbbb"} {
-		if bytes.HasSuffix(raw, []byte(":"+s)) || strings.Contains(form, s) {
-			return true
+	form, _ := formByHand(string(body))
+	if !slices.ContainsFunc(secrets[id], func(secret string) bool {
+		return string(raw) == id+":"+secret || form["client_id"] == id && form["client_secret"] == secret
+	}) {
+		t.Fatalf("a token for %q without its secret: %q %q", id, authorization, body)
+	}
+	pool, scopes := "eu-central-1_Ab3dEf9hI", []string{"demo/read.file", "demo/write.file"}
+	if id == "caller" {
+		pool, scopes = "us-gov-west-1_Zz9", []string{"https://api.example.com/v1/read"}
+	}
+	if iss, _ := claims["iss"].(string); !strings.HasSuffix(iss, "/"+pool) || claims["sub"] != id || claims["token_use"] != "access" ||
+		claims["version"] != 2.0 || claims["iat"] != float64(testNow.Unix()) || claims["auth_time"] != claims["iat"] {
+		t.Fatalf("claims that a request must not change: %s", payload)
+	}
+	granted, _ := claims["scope"].(string)
+	for scope := range strings.SplitSeq(granted, " ") {
+		if !slices.Contains(scopes, scope) {
+			t.Fatalf("scope %q, want only %v", scope, scopes)
 		}
 	}
-	return false
+	if aud, there := claims["aud"]; there && aud != id {
+		t.Fatalf("aud %v", aud)
+	}
 }
 
 func FuzzConfig(f *testing.F) {
@@ -159,5 +231,23 @@ func FuzzConfig(f *testing.F) {
 		// What is read can be completed and checked without a crash.
 		o := options{pools: pools}
 		_, _ = o.resolve()
+	})
+}
+
+// What is encoded without an encoder is encoded as by one.
+func FuzzRawJSON(f *testing.F) {
+	for _, s := range []string{"", "demo/read.file", `a"b`, `a\b`, "a\nb", "\x7f", "é", "\xff", "<&>", "\u2028"} {
+		f.Add(s, int64(len(s)))
+	}
+	f.Fuzz(func(t *testing.T, s string, n int64) {
+		for _, v := range []any{s, n} {
+			want, err := encodeJSON(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := rawJSON(v); string(got) != string(want) {
+				t.Errorf("%q: got %s, want %s", v, got, want)
+			}
+		}
 	})
 }
