@@ -108,6 +108,7 @@ func FuzzParseBasic(f *testing.F) {
 
 // fuzzTarget is a server with all kinds of clients, two pools and a trigger.
 func fuzzTarget(f *testing.F) *Server {
+	f.Helper()
 	return newServer(f, append(twoPools(), WithoutListener(), fixedClock(),
 		WithPreTokenGeneration(func(_ context.Context, e PreTokenGeneration) (AccessTokenGeneration, error) {
 			changes := AccessTokenGeneration{ClaimsToAddOrOverride: make(map[string]any)}

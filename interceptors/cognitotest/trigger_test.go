@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -209,10 +210,10 @@ func TestRow21TriggerThatIsSlow(t *testing.T) {
 				s := newServer(t, WithoutListener(), WithKeys(keys), WithPreTokenGeneration(func(ctx context.Context, e PreTokenGeneration) (AccessTokenGeneration, error) {
 					wait := tc.takes[attempts]
 					attempts++
-					if len(e.Scopes) != 2 {
-						t.Errorf("attempt %d: got scopes %v, want both", attempts, e.Scopes)
+					if !slices.Equal(e.Scopes, []string{"demo/read.file", "demo/write.file"}) || e.ClientMetadata["a"] != "b" {
+						t.Errorf("attempt %d: got scopes %v and metadata %v, want them as they were", attempts, e.Scopes, e.ClientMetadata)
 					}
-					e.Scopes[0] = "changed"
+					e.Scopes[0], e.ClientMetadata["a"] = "changed", "changed"
 					if tc.deaf {
 						time.Sleep(wait)
 						return AccessTokenGeneration{}, nil
@@ -221,7 +222,7 @@ func TestRow21TriggerThatIsSlow(t *testing.T) {
 				}))
 				begin := time.Now()
 				c := s.Pools()[0].Client("sts-test-app-client")
-				resp, _ := exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), cc, formHeader(c.ID, c.Secret))
+				resp, _ := exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), cc+`&aws_client_metadata={"a":"b"}`, formHeader(c.ID, c.Secret))
 				if took := time.Since(begin); took != tc.took || resp.StatusCode != tc.status || attempts != len(tc.takes) {
 					t.Errorf("got %d after %v and %d attempts, want %d after %v and %d", resp.StatusCode, took, attempts, tc.status, tc.took, len(tc.takes))
 				}
