@@ -101,3 +101,47 @@ func TestAnswersAreChecked(t *testing.T) {
 		newServer(t, WithoutListener(), WithAnswers(a))
 	}
 }
+
+// The quota is one for all pools and for both doors (developer guide, "Quotas":
+// category ClientAuthentication).
+func TestRow34ThrottleIsOneForTheServer(t *testing.T) {
+	t.Parallel()
+	second := apiPool()
+	second.ID, second.Name, second.Domain, second.Keys = "us-east-1_Second1", "second", "second", testKeys()[1]
+	second.Clients[len(second.Clients)-1].ID = "direct2"
+	s := newServer(t, WithPool(testPool()), WithPool(second), fixedClock(), WithThrottle(3))
+	network := transports(t, s)["network"]
+	issuedBoth := row{header: basic(), body: cc, status: 200, want: issued, scope: "demo/read.file demo/write.file"}
+	refused := row{header: basic(), body: cc, status: 429, want: `{"message":"Rate exceeded"}`}
+	const direct = `{"ClientId":"direct2","Secret":"` + testSecret + `"}`
+
+	issuedBoth.send(t, s, network)
+	issuedBoth.path = "/second/oauth2/token"
+	issuedBoth.send(t, s, s.Transport())
+	mustCall(t, s, "GetClientToken", direct)
+	refused.send(t, s, s.Transport())
+	refused.path = "/second/oauth2/token"
+	refused.send(t, s, network)
+	resp, body := exchange(t, network, http.MethodPost, s.URL()+"/", direct, apiHeader("GetClientToken"))
+	if want := `{"__type":"TooManyRequestsException","message":"Rate exceeded"}`; resp.StatusCode != http.StatusBadRequest || body != want {
+		t.Errorf("GetClientToken: got %d %s, want 400 %s", resp.StatusCode, body, want)
+	}
+	// What asks for no token is not throttled.
+	row{path: "/second/oauth2/revoke", header: basic(), body: "token=a.b.c", status: 400, want: `{"error":"unsupported_token_type"}`}.send(t, s, network)
+	if resp, _ := exchange(t, network, http.MethodGet, s.Pool("second").JWKSURL(), "", nil); resp.StatusCode != http.StatusOK {
+		t.Errorf("JWKS: got %d, want 200", resp.StatusCode)
+	}
+	if got := s.Counts(); got.TokensThrottled != 3 || got.TokensIssued != 3 {
+		t.Errorf("counts: got %+v, want 3 issued and 3 throttled", got)
+	}
+}
+
+func TestRow35RevocationSwitchedOff(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	mustCall(t, s, "UpdateUserPoolClient", `{`+inClient+`,"EnableTokenRevocation":false,"AllowedOAuthFlowsUserPoolClient":true,"AllowedOAuthFlows":["client_credentials"],"AllowedOAuthScopes":["demo/read.file"]}`)
+	for _, token := range []string{"a.b.c", "2YotnFZFEjr1zCsicMWpAA"} {
+		row{path: revokePathOf, header: basic(), body: "token=" + token, status: 400, want: `{"error":"invalid_request"}`}.send(t, s, s.Transport())
+	}
+	row{path: revokePathOf, header: formHeader(testID, "x"), body: "token=a.b.c", status: 401, want: `{"error":"invalid_client"}`}.send(t, s, s.Transport())
+}

@@ -16,7 +16,7 @@
 // dropped silently, errors are 400 with nothing but a code, a wrong content type
 // is 405 without a body, tokens have no aud, and the key of access tokens is not
 // the first of the JWKS. Where Amazon's documents are silent or contradict each
-// other, the comment of the setting says so.
+// other, [Answers] and [ScopeHandling] choose, and their comments say so.
 //
 // It is for development only. It shows its secrets to whoever asks the Go API
 // and issues tokens that are wrong on purpose; no production service should
@@ -33,7 +33,8 @@
 //	<URL>/                                            management API
 //
 // Requests whose Host is one of Cognito's own names are answered as by that
-// host; [Server.Transport] makes such requests without the network.
+// host, on the same port: prefix and custom domains, both issuer hosts, the API
+// host, and the FIPS names of these. [Server.Transport] makes such requests without the network.
 //
 // # Management API
 //
@@ -83,6 +84,7 @@
 // Generated keys take some tenths of a second: make one pair for a test binary
 // with [GenerateKeys] and give it to [WithKeys]. [UserPool.Mint] makes tokens
 // that are wrong on purpose, [Server.SetFault] makes endpoints fail,
+// [WithPreTokenGeneration] stands for a Lambda trigger,
 // [Server.Counts] tells how often they were asked. Inside a testing/synctest
 // bubble use [WithoutListener] and [Server.Transport].
 //

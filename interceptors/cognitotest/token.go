@@ -240,8 +240,12 @@ func (p *UserPool) serveRevoke(in *inbound) reply {
 	if in.tooLong || err != nil || form["token"] == "" {
 		return p.refusal(invalidRequest)
 	}
-	if _, code := p.authenticate(in.header, form); code != "" {
+	c, code := p.authenticate(in.header, form)
+	if code != "" {
 		return domainReply(jsonReply(http.StatusUnauthorized, errorBody{invalidClient}))
+	}
+	if string(c.record.Kept["EnableTokenRevocation"]) == "false" {
+		return p.refusal(invalidRequest)
 	}
 	if strings.Count(form["token"], ".") == 2 {
 		return p.refusal(unsupportedTokenType) // an access or ID token

@@ -52,6 +52,8 @@ func TestWellKnownAnswersAsCognito(t *testing.T) {
 			{name: "26 JWKS, original host", address: idp + "/eu-central-1_Ab3dEf9hI/.well-known/jwks.json", status: 200, want: jwksBody, contentType: jsonType, memory: true},
 			{name: "26 JWKS, updated host", address: updated + "/eu-central-1_Ab3dEf9hI/.well-known/jwks.json", status: 200, want: jwksBody, contentType: jsonType, memory: true},
 			{name: "26 POST", method: "POST", address: s.URL() + "/eu-central-1_Ab3dEf9hI/.well-known/jwks.json", status: 405},
+			{name: "26 OPTIONS", method: "OPTIONS", address: s.URL() + "/eu-central-1_Ab3dEf9hI/.well-known/jwks.json", status: 405},
+			{name: "27 POST", method: "POST", address: s.URL() + "/eu-central-1_Ab3dEf9hI/.well-known/openid-configuration", status: 405},
 			{name: "27 discovery", address: s.URL() + "/eu-central-1_Ab3dEf9hI/.well-known/openid-configuration", status: 200, contentType: jsonType, want: strings.NewReplacer("<domain>", s.URL()+"/my-prefix", "<idp>", s.URL(), "<iss>", s.URL()).Replace(discovery)},
 			{name: "27 discovery, original host", address: idp + "/eu-central-1_Ab3dEf9hI/.well-known/openid-configuration", status: 200, contentType: jsonType, want: strings.NewReplacer("<domain>", domain, "<idp>", idp, "<iss>", s.URL()).Replace(discovery), memory: true},
 			{name: "28 on the domain", address: s.URL() + "/my-prefix/.well-known/jwks.json", status: 404},
