@@ -128,23 +128,38 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // write sends the reply over the network.
-func (r reply) write(ctx context.Context, w http.ResponseWriter, headOnly bool) {
+func (r reply) write(ctx context.Context, w http.ResponseWriter, req *http.Request) {
 	head := w.Header()
 	maps.Copy(head, r.header)
+	chunked := false
 	if n := r.announced(); n >= 0 {
 		head.Set("Content-Length", strconv.FormatInt(n, 10))
+	} else {
+		chunked = true
+		if req.ProtoMajor == 1 {
+			head["Transfer-Encoding"] = []string{"chunked"} // else net/http would announce a short body's length
+		}
 	}
 	if r.body == nil && head.Get("Content-Type") == "" {
 		head["Content-Type"] = nil // net/http would guess one
 	}
 	w.WriteHeader(r.status)
-	if headOnly {
+	if req.Method == http.MethodHead {
 		return
 	}
-	flush := http.NewResponseController(w)
-	if r.announced() < 0 {
-		_ = flush.Flush() // before the body, so that its length is not announced
+	if chunked && req.ProtoMajor != 1 {
+		_ = http.NewResponseController(w).Flush() // the same for HTTP/2, at the price of a frame
 	}
+	if r.pause == 0 && !r.cut && r.size <= int64(len(r.body)) {
+		_, _ = w.Write(r.body)
+		return
+	}
+	r.writeSlowly(ctx, w)
+}
+
+// writeSlowly sends a body that a fault has changed.
+func (r reply) writeSlowly(ctx context.Context, w http.ResponseWriter) {
+	flush := http.NewResponseController(w)
 	body := r.reader(func(d time.Duration) error { return sleep(ctx, d) })
 	buf := make([]byte, 32<<10)
 	for {

@@ -170,7 +170,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		abort() // the caller has gone or the server is closing
 	}
-	rep.write(ctx, w, r.Method == http.MethodHead)
+	rep.write(ctx, w, r)
 }
 
 // Close ends all connections and requests, waits for them and releases the

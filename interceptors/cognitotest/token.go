@@ -60,7 +60,7 @@ func (p *UserPool) serveToken(ctx context.Context, in *inbound) (reply, error) {
 		entry.Status, entry.Fault = status, true
 		finish()
 	})
-	if err == nil {
+	if err == nil && p.trigger() != nil {
 		err = ctx.Err() // it may have ended while the trigger ran
 	}
 	return r, err

@@ -192,6 +192,46 @@ func TestTransportKeepsTheContract(t *testing.T) {
 	}
 }
 
+// A body without an end is not read to its end.
+func TestEndlessBody(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	for _, target := range []string{"", targetPrefix + "GetClientToken"} {
+		var body endless
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.TokenURL(), &body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = basic()
+		if target != "" {
+			req.URL.Path = "/"
+			req.Header = apiHeader("GetClientToken")
+		}
+		resp, err := s.Transport().RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode/100 != 4 || body > 1<<20 {
+			t.Errorf("%q: got %d after %d bytes, want a refusal before a megabyte", target, resp.StatusCode, body)
+		}
+	}
+}
+
+// endless counts what was read of it.
+type endless int64
+
+func (e *endless) Read(p []byte) (int, error) {
+	if *e > 1<<24 {
+		return 0, io.EOF // enough to fail
+	}
+	*e += endless(len(p))
+	for i := range p {
+		p[i] = 'a'
+	}
+	return len(p), nil
+}
+
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrNoProgress }
