@@ -82,6 +82,7 @@ var tokenRows = []row{
 	{name: "9 Basic against another client_id", header: basic(), body: cc + "&client_id=twosecrets", status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 Basic against another secret", header: basic(), body: cc + "&client_secret=x", status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 Basic without the word", header: with(basic(), "Authorization", "NmZuOGg6eA=="), body: cc, status: 400, want: `{"error":"invalid_client"}`},
+	{name: "9 form-encoded before Base64, as RFC 6749 wants and AWS does not", header: formHeader("a%2Bb_c", "aaaaaaaaaaaa%2Bbbbbbbbbbbbb"), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 Bearer", header: with(basic(), "Authorization", "Bearer NmZuOGg6eA=="), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 right credentials as Bearer", header: with(basic(), "Authorization", strings.Replace(basic().Get("Authorization"), "Basic", "Bearer", 1)), body: cc, status: 400, want: `{"error":"invalid_client"}`},
 	{name: "9 bad Basic is not made good by the body", header: with(basic(), "Authorization", "Basic %%%"), body: cc + "&client_id=" + testID + "&client_secret=" + testSecret, status: 400, want: `{"error":"invalid_client"}`},

@@ -133,6 +133,7 @@ func TestHostileRequests(t *testing.T) {
 		want    string // how the answer begins; nothing: the connection is closed without one
 	}{
 		"right":                     {h.wire(cc), "HTTP/1.1 200 OK"},
+		"HTTP/1.0":                  {strings.Replace(h.wire(cc), "HTTP/1.1", "HTTP/1.0", 1), "HTTP/1.0 200 OK"},
 		"chunked":                   {h.wire("1d\r\n"+cc+"\r\n0\r\n\r\n", chunked), "HTTP/1.1 200 OK"},
 		"huge header":               {h.wire(cc, "X-A: "+long), "HTTP/1.1 431 "},
 		"many headers":              {h.wire(cc, strings.Repeat("X-A: b\r\n", 20_000)+"X-Z: z"), "HTTP/1.1 431 "},

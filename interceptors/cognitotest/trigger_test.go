@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,6 +266,40 @@ func TestTriggerEndsWithTheCaller(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// The trigger runs with nothing held: it may use the server, and several run at once.
+func TestTriggerMayUseTheServer(t *testing.T) {
+	t.Parallel()
+	var s *Server
+	together := make(chan struct{}, 16)
+	s = newServer(t, WithPool(testPool()), WithoutListener(), WithPreTokenGeneration(func(ctx context.Context, e PreTokenGeneration) (AccessTokenGeneration, error) {
+		if e.ClientID == "twosecrets" {
+			return AccessTokenGeneration{}, postToken(s.Transport(), s.TokenURL(), "mixed")
+		}
+		if e.ClientID == "mixed" {
+			return AccessTokenGeneration{}, s.Pools()[0].RemoveScope("demo/write.file")
+		}
+		together <- struct{}{} // both wait until the other has come
+		for len(together) < 2 {
+			if err := sleep(ctx, time.Millisecond); err != nil {
+				return AccessTokenGeneration{}, err
+			}
+		}
+		return AccessTokenGeneration{}, nil
+	}))
+	if err := postToken(s.Transport(), s.TokenURL(), "twosecrets"); err != nil {
+		t.Errorf("a trigger that gets a token: %v", err)
+	}
+	var callers sync.WaitGroup
+	for range 2 {
+		callers.Go(func() {
+			if err := postToken(s.Transport(), s.TokenURL(), testID); err != nil {
+				t.Errorf("two at the same time: %v", err)
+			}
+		})
+	}
+	callers.Wait()
 }
 
 func TestTriggerErrorIsCognitos(t *testing.T) {
