@@ -35,6 +35,7 @@ type options struct {
 
 	answers Answers
 	trigger preTokenGeneration
+	console bool
 }
 
 // WithAddr sets the address to listen on. The default is 127.0.0.1:0, a free

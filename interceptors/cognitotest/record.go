@@ -130,12 +130,14 @@ func askedScopes(scope string) []string {
 type requestLog struct {
 	mu      sync.Mutex
 	entries []TokenRequest
-	next    int // where the oldest is, once the ring is full
+	next    int   // where the oldest is, once the ring is full
+	added   int64 // how many there were ever
 }
 
 func (l *requestLog) add(e TokenRequest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.added++
 	if len(l.entries) < recordLimit {
 		l.entries = append(l.entries, e)
 		return

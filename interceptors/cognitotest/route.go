@@ -70,6 +70,9 @@ func (s *Server) servePaths(ctx context.Context, in *inbound) (reply, error) {
 	if in.isAPI() {
 		return s.serveAPI(ctx, in, "")
 	}
+	if s.isConsole(in) {
+		return s.serveConsole(in), nil
+	}
 	if in.path == tokenPath || in.path == revokePath {
 		switch p, n := s.store.first(); {
 		case n > 1:

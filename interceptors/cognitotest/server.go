@@ -38,6 +38,7 @@ type Server struct {
 	faults       faultBook
 	stats        stats // over all pools, also those that are gone
 	requests     requestLog
+	console      string // names this start; empty without the console
 
 	http   *http.Server  // nil without a listener
 	served chan struct{} // closed when http has stopped accepting
@@ -67,6 +68,9 @@ func NewServer(opts ...Option) (*Server, error) {
 		lifetime:     o.lifetime,
 		scopes:       o.scopes,
 		throttle:     newThrottle(o.throttle),
+	}
+	if o.console {
+		s.console = newUUID()
 	}
 	s.store = newStore(s)
 	var listener net.Listener
