@@ -85,6 +85,15 @@ func TestWithoutConsoleThereIsNone(t *testing.T) {
 	}
 }
 
+func TestConsoleStaysOnLoopback(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(WithConsole(), WithAddr("0.0.0.0:0"))
+	if err == nil {
+		s.Close()
+		t.Error("a console on all addresses over plain HTTP: got no error")
+	}
+}
+
 func TestCognitosOwnHostsHaveNoConsole(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, WithPool(testPool()), WithoutListener(), WithConsole())

@@ -409,6 +409,28 @@ func TestControlRequests(t *testing.T) {
 	}
 }
 
+// TestControlRequestsHoldWhatStrangersWrite: it stays data.
+func TestControlRequestsHoldWhatStrangersWrite(t *testing.T) {
+	t.Parallel()
+	s := controlServer(t)
+	exchange(t, s.Transport(), http.MethodPost, s.TokenURL(), cc+"&scope=%3Cimg%20onerror=%22x%22%3E%20%3C/script%3E%20%FF%00%0A", formHeader("<b>nobody", "x"))
+	resp, body := exchange(t, s.Transport(), http.MethodGet, s.URL()+controlPath+"token-requests", "", nil)
+	checkConsoleHeaders(t, resp.Header)
+	if got, want := resp.Header.Get("Content-Type"), "application/json"; got != want {
+		t.Errorf("type: got %q, want %q", got, want)
+	}
+	var got requestsView
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Requests) != 1 {
+		t.Fatalf("got %s, error %v, want one request", body, err)
+	}
+	if asked, want := got.Requests[0].Asked, []string{"<img", `onerror="x">`, "</script>", "\ufffd\x00\n"}; fmt.Sprint(asked) != fmt.Sprint(want) {
+		t.Errorf("asked: got %q, want %q", asked, want)
+	}
+	if got.Requests[0].Client != "" || got.Requests[0].ClientID != "" {
+		t.Errorf("client: got %q, want nothing of a stranger", got.Requests[0].Client)
+	}
+}
+
 // TestControlRequestsAreBounded fills the ring more than once: only the newest
 // are listed, in order.
 func TestControlRequestsAreBounded(t *testing.T) {

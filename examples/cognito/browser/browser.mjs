@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 
@@ -49,6 +50,54 @@ export async function watch(page, url) {
       assert.deepEqual(found, []);
     },
   };
+}
+
+// otherSite opens a page of another site in the same browser, which tries what
+// such a page can: to change something, to read something, to show the console
+// in a frame. Nothing of it may succeed.
+export async function otherSite(context, url) {
+  const server = http.createServer((_, response) => {
+    response.setHeader('Content-Type', 'text/html');
+    response.end('<!doctype html><title>Another site</title>');
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  const page = await context.newPage();
+  try {
+    await page.goto(`http://localhost:${server.address().port}/`);
+    const got = await page.evaluate(async (target) => {
+      const outcomes = [];
+      const attempt = async (path, init) => {
+        try {
+          const response = await fetch(target + path, init);
+          outcomes.push(response.type === 'opaque' ? 'nothing' : `${path}: ${response.status}`);
+        } catch {
+          outcomes.push('nothing');
+        }
+      };
+      const pools = { 'X-Amz-Target': 'AWSCognitoIdentityProviderService.ListUserPools' };
+      for (const type of ['text/plain', 'application/json', 'application/x-amz-json-1.1', 'application/x-www-form-urlencoded']) {
+        for (const mode of ['no-cors', 'cors']) {
+          await attempt('/_emulator/faults/clear', { method: 'POST', mode, body: '{}', headers: { 'Content-Type': type } });
+          await attempt('/', { method: 'POST', mode, body: '{"MaxResults":1}', headers: { 'Content-Type': type, ...pools } });
+        }
+      }
+      await attempt('/_emulator/token-requests', { mode: 'cors' });
+      await attempt('/', { mode: 'cors' });
+      const frame = document.createElement('iframe');
+      const loaded = new Promise((resolve) => { frame.onload = resolve; });
+      frame.src = target;
+      document.body.append(frame);
+      await loaded;
+      return [...new Set(outcomes)];
+    }, url);
+    assert.deepEqual(got, ['nothing']);
+    const frame = page.frames().find((f) => f !== page.mainFrame());
+    assert.equal(await frame.locator('h1').filter({ hasText: 'Embedded Cognito' }).count(), 0, 'the console is shown in a frame');
+  } finally {
+    await page.close();
+    server.closeAllConnections();
+    server.close();
+  }
 }
 
 // Page is the console as its user sees it: by roles, labels and texts.

@@ -5,7 +5,7 @@
 // that was just started; each step builds on those before it.
 
 import assert from 'node:assert/strict';
-import { launch, Page, until, watch } from './browser.mjs';
+import { launch, otherSite, Page, until, watch } from './browser.mjs';
 import { screenshots } from './screenshots.mjs';
 
 const url = process.argv[2];
@@ -286,6 +286,34 @@ const steps = {
     await ui.closed(dialog, 'Save');
     await servers.getByText('orders/cancel').waitFor({ state: 'detached' });
     assert.equal(await ui.focus(), 'server-edit-orders', 'the focus returns to the new button of the same kind');
+  },
+
+  async 'a value is copied'() {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: url });
+    await ui.button('Copy token URL').click();
+    await ui.says('Copied: token URL');
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `${url}/orders/oauth2/token`);
+  },
+
+  async 'another site changes nothing'() {
+    await ui.section('Faults').getByLabel('Endpoint').selectOption('Discovery');
+    await ui.section('Faults').getByLabel('Fault').selectOption('latency');
+    await ui.button('Switch fault on').click();
+    await ui.section('Faults').getByText('waits 2000 ms').waitFor();
+    await otherSite(context, url);
+    const { faults } = await (await fetch(`${url}/_emulator/faults?pool=${new URL(page.url()).searchParams.get('pool')}`)).json();
+    assert.equal(faults.length, 1);
+    await ui.section('orders').waitFor();
+    await ui.button('Clear all faults').click();
+    await ui.section('Faults').getByText('every endpoint works').waitFor();
+  },
+
+  async 'a server that was started anew is noticed'() {
+    const live = page.locator('#live-list');
+    await page.route('**/_emulator/token-requests*', (route) => route.fulfill({ json: { server: 'another', last: 0, requests: [] } }));
+    await live.getByText('None so far').waitFor(); // what the page knew is gone
+    await page.unroute('**/_emulator/token-requests*');
+    await live.getByText('somebody/else').waitFor(); // read from the beginning
   },
 
   async 'every control is reached with Tab, and shows the focus'() {

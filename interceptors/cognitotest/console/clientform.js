@@ -17,7 +17,7 @@ export function validitySeconds(client) {
 
 // common makes what the forms for new and existing clients share.
 function common(client) {
-  const name = text({ maxlength: '128', placeholder: 'sts-test-app-client', value: client?.ClientName ?? '' });
+  const name = text({ maxlength: '128', placeholder: 'e.g. sts-test-app-client', value: client?.ClientName ?? '' });
   const allowed = client?.AllowedOAuthScopes ?? [];
   const on = client ? client.AllowedOAuthFlowsUserPoolClient && (client.AllowedOAuthFlows ?? []).includes(flow) : customScopes().length > 0;
   const grant = check('Allow the flow client credentials', { checked: Boolean(on) });

@@ -39,17 +39,22 @@ async function poll() {
   let next = pause;
   try {
     const got = await read(`token-requests?after=${last}`);
-    if (server !== '' && got.server !== server) { // it was started anew
+    if (server !== '' && got.server !== server) { // it was started anew and counts from the beginning
+      server = got.server;
+      last = 0;
       entries = [];
-      await refresh();
-    }
-    server = got.server;
-    last = got.last;
-    entries = [...got.requests.toReversed(), ...entries].slice(0, rows);
-    if (got.requests.length > 0) {
       drawList();
+      await refresh();
+      next = 0;
+    } else {
+      server = got.server;
+      last = got.last;
+      if (got.requests.length > 0) {
+        entries = [...got.requests.toReversed(), ...entries].slice(0, rows);
+        drawList();
+      }
+      await reload();
     }
-    await reload();
     show('live', 'good');
   } catch {
     show('no connection, trying again', 'bad');

@@ -84,7 +84,7 @@ function settings() {
 }
 
 function createPool() {
-  const name = text({ maxlength: '128', placeholder: 's2s-test' });
+  const name = text({ maxlength: '128', placeholder: 'e.g. s2s-test' });
   const guard = check('Protect it from deletion');
   ask({
     title: 'New user pool',
@@ -122,7 +122,7 @@ function deletePool() {
 }
 
 function createDomain() {
-  const name = text({ class: 'mono', maxlength: '63', placeholder: 'my-prefix' });
+  const name = text({ class: 'mono', maxlength: '63', placeholder: 'e.g. my-prefix' });
   ask({
     title: 'Add a domain',
     action: 'Add domain',

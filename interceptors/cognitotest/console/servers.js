@@ -44,8 +44,8 @@ function scopeEditor(scopes) {
   const rows = el('div', { class: 'scope-rows' });
   const add = (scope) => {
     const n = rows.children.length + 1;
-    const name = text({ class: 'mono', maxlength: '256', placeholder: 'read.file', 'aria-label': `Name of scope ${n}`, value: scope?.ScopeName ?? '' });
-    const description = text({ maxlength: '256', placeholder: 'Read files', 'aria-label': `Description of scope ${n}`, value: scope?.ScopeDescription ?? '' });
+    const name = text({ class: 'mono', maxlength: '256', placeholder: 'e.g. read.file', 'aria-label': `Name of scope ${n}`, value: scope?.ScopeName ?? '' });
+    const description = text({ maxlength: '256', placeholder: 'e.g. Read files', 'aria-label': `Description of scope ${n}`, value: scope?.ScopeDescription ?? '' });
     const row = el('div', { class: 'scope-row' }, name, description);
     row.append(el('button', {
       type: 'button', class: 'small danger', 'aria-label': `Remove scope ${n}`,
@@ -79,8 +79,8 @@ function scopeEditor(scopes) {
 }
 
 function createServer() {
-  const name = text({ maxlength: '256', placeholder: 'Test API' });
-  const identifier = text({ class: 'mono', maxlength: '256', placeholder: 'demo' });
+  const name = text({ maxlength: '256', placeholder: 'e.g. Test API' });
+  const identifier = text({ class: 'mono', maxlength: '256', placeholder: 'e.g. demo' });
   const scopes = scopeEditor([]);
   ask({
     title: 'New resource server',
