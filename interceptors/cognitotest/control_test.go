@@ -5,6 +5,7 @@ package cognitotest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -481,4 +482,24 @@ func TestControlWorksWhileATokenRequestWaits(t *testing.T) {
 		}
 		<-answered
 	})
+}
+
+// TestControlTellsWhatCouldNotBeKept: what is not kept does not happen.
+func TestControlTellsWhatCouldNotBeKept(t *testing.T) {
+	t.Parallel()
+	s := controlServer(t)
+	if err := s.Pools()[0].RotateKeysTo(testKeys()[2], 1); err != nil {
+		t.Fatal(err)
+	}
+	before := getControl[poolView](t, s, testPoolAt)
+	s.store.recorder = recorderFunc(func(change) error { return errors.New("no space left") })
+	for at, body := range map[string]string{"/settings": `{"issuer_form": "UPDATED"}`, "/keys/rotate": `{"keep": 0}`, "/keys/drop-old": `{}`} {
+		resp, got := exchange(t, s.Transport(), http.MethodPost, s.URL()+controlPath+testPoolAt+at, body, jsonHeader())
+		if resp.StatusCode != http.StatusInternalServerError || !strings.Contains(got, "nothing was changed") || !strings.Contains(got, "no space left") {
+			t.Errorf("%s: got status %d, body %s, want 500 and the reason", at, resp.StatusCode, got)
+		}
+	}
+	if after := getControl[poolView](t, s, testPoolAt); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("got %v, want %v as before", after, before)
+	}
 }

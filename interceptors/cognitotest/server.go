@@ -69,9 +69,6 @@ func NewServer(opts ...Option) (*Server, error) {
 		scopes:       o.scopes,
 		throttle:     newThrottle(o.throttle),
 	}
-	if o.console {
-		s.console = newUUID()
-	}
 	s.store = newStore(s)
 	var listener net.Listener
 	if !o.noListener {
@@ -91,6 +88,9 @@ func NewServer(opts ...Option) (*Server, error) {
 	}
 	if u, err := url.Parse(s.url); err == nil { // checked in resolve
 		s.host = hostKey(u.Scheme, u.Host)
+	}
+	if o.console {
+		s.console = newUUID()
 	}
 	if listener != nil {
 		s.serve(listener, &o)
