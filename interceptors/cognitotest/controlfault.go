@@ -239,17 +239,20 @@ func joinQuoted[T ~string](values []T) string {
 
 // whole stores a whole number within bounds.
 func whole(c configReader, dst *int64, least, most int64) func(at string, raw json.RawMessage) {
-	return value(c, dst, fmt.Sprintf("a whole number from %d to %d", least, most), func() bool { return *dst >= least && *dst <= most })
+	return value(c, dst, fmt.Sprintf("a whole number from %d to %d", least, most), func(n int64) bool { return n >= least && n <= most })
 }
 
 func flag(c configReader, dst *bool) func(at string, raw json.RawMessage) {
-	return value(c, dst, "true or false", func() bool { return true })
+	return value(c, dst, "true or false", func(bool) bool { return true })
 }
 
-func value[T any](c configReader, dst *T, kind string, good func() bool) func(at string, raw json.RawMessage) {
+func value[T any](c configReader, dst *T, kind string, good func(T) bool) func(at string, raw json.RawMessage) {
 	return func(at string, raw json.RawMessage) {
-		if err := json.Unmarshal(raw, dst); err != nil || string(raw) == "null" || !good() {
+		var v *T // nil after null
+		if err := json.Unmarshal(raw, &v); err != nil || v == nil || !good(*v) {
 			c.found.addf(at, "%s is needed here", kind)
+			return
 		}
+		*dst = *v
 	}
 }

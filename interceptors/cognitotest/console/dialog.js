@@ -68,16 +68,12 @@ export function ask({ title, action, danger, body, submit }) {
     }
   });
   document.body.append(dialog);
+  // The first control gets the focus: a field, or Cancel where there is none, so
+  // that Return alone deletes nothing.
   dialog.showModal();
-  if (danger) {
-    cancel.focus(); // Return must not delete by itself
-  } else {
-    form.querySelector('input:not([disabled]), select, textarea')?.focus();
-  }
-  return dialog;
 }
 
 // confirm asks before something is deleted.
 export function confirm(title, explanation, action, submit) {
-  return ask({ title, action, danger: true, body: el('p', null, explanation), submit });
+  ask({ title, action, danger: true, body: el('p', null, explanation), submit });
 }
