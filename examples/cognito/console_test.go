@@ -15,7 +15,8 @@ import (
 // TestConsoleInChromium uses the console in a real browser; the steps are in
 // browser/console.mjs. It needs Chromium, Node.js and the packages of
 // browser/package-lock.json (npm ci). With REQUIRE_BROWSER=1 it fails without
-// them. SCOPEAUTH_SCREENSHOT=DIR makes it write screenshots there.
+// them. With SCOPEAUTH_SCREENSHOT=DIR it only writes screenshots of a new server
+// there: docs/console.png is one of them.
 func TestConsoleInChromium(t *testing.T) {
 	t.Parallel()
 	lacking := func(what string) {

@@ -197,12 +197,12 @@ export class Page {
 
 // until waits for a condition on values that no locator shows.
 export async function until(what, condition) {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + 60_000;
   for (;;) {
     if (await condition()) {
       return;
     }
-    assert.ok(Date.now() < end, `not within 10 s: ${what}`);
+    assert.ok(Date.now() < end, `not within a minute: ${what}`);
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
 }

@@ -12,7 +12,7 @@ const url = process.argv[2];
 const hostile = '<img src=x onerror="globalThis.hacked=1">';
 const browser = await launch();
 const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: 'light', reducedMotion: 'reduce' });
-context.setDefaultTimeout(15_000);
+context.setDefaultTimeout(60_000);
 const page = await context.newPage();
 const watched = await watch(page, url);
 const ui = new Page(page);

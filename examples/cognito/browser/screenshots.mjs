@@ -21,11 +21,9 @@ export async function screenshots(page, url, directory) {
   await page.getByLabel('Other scopes').fill('demo/delete.file');
   await ui.request('200');
   await page.locator('#live-list').getByText('demo/delete.file').waitFor();
-  await page.setViewportSize({ width: 1200, height: 1400 });
   await page.locator('#status:empty').waitFor({ state: 'attached' });
   await page.mouse.move(0, 0);
-  await page.screenshot({ path: file('console.png') });
-  await page.screenshot({ path: file('console-whole.png'), fullPage: true });
+  await page.screenshot({ path: file('console.png'), fullPage: true });
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.screenshot({ path: file('console-dark.png'), fullPage: true });
   await page.setViewportSize({ width: 375, height: 800 });
