@@ -17,7 +17,7 @@ export function validitySeconds(client) {
 
 // common makes what the forms for new and existing clients share.
 function common(client) {
-  const name = text({ maxlength: '128', placeholder: 'e.g. sts-test-app-client', value: client?.ClientName ?? '' });
+  const name = text({ required: '', maxlength: '128', placeholder: 'e.g. sts-test-app-client', value: client?.ClientName ?? '' });
   const allowed = client?.AllowedOAuthScopes ?? [];
   const on = client ? client.AllowedOAuthFlowsUserPoolClient && (client.AllowedOAuthFlows ?? []).includes(flow) : customScopes().length > 0;
   const grant = check('Allow the flow client credentials', { checked: Boolean(on) });
@@ -37,7 +37,7 @@ function common(client) {
   scopes.disabled = !grant.input.checked;
   grant.input.addEventListener('change', () => { scopes.disabled = !grant.input.checked; });
   const seconds = validitySeconds(client);
-  const minutes = el('input', { type: 'number', min: '5', max: '1440', step: '1', value: String(seconds / 60) });
+  const minutes = el('input', { type: 'number', required: '', min: '5', max: '1440', step: '1', value: String(seconds / 60) });
   const read = () => {
     const wanted = boxes.filter((b) => b.input.checked).map((b) => b.input.value);
     return {

@@ -38,7 +38,7 @@ export function ask({ title, action, danger, body, submit }) {
   const problem = el('p', { class: 'message bad', role: 'alert' });
   const cancel = el('button', { type: 'button' }, 'Cancel');
   const go = el('button', { type: 'submit', class: danger ? 'primary danger' : 'primary' }, action);
-  const form = el('form', { novalidate: '' }, body, problem, el('div', { class: 'actions' }, cancel, go));
+  const form = el('form', null, body, problem, el('div', { class: 'actions' }, cancel, go));
   const id = `dialog-${count}`;
   const dialog = el('dialog', { 'aria-labelledby': id }, el('h2', { id }, title), form);
 
@@ -61,10 +61,10 @@ export function ask({ title, action, danger, body, submit }) {
   cancel.addEventListener('click', () => dialog.close());
   dialog.addEventListener('close', () => {
     dialog.remove();
-    if (opener?.isConnected) {
+    if (opener?.getClientRects().length > 0) {
       opener.focus();
-    } else {
-      focusOn(opener?.dataset.key, section?.isConnected ? section : null);
+    } else { // it was drawn anew, or has gone
+      focusOn(opener?.dataset.key, section);
     }
   });
   document.body.append(dialog);

@@ -49,8 +49,8 @@ export function draw(section, ...children) {
 // focusOn moves the focus to the control with this key, or to the heading of
 // the section if it has gone.
 export function focusOn(key, section) {
-  const target = (key && find(key)) || section?.querySelector('h2') || byId('main');
-  target.focus();
+  const candidates = [key && find(key), section?.querySelector('h2')];
+  (candidates.find((c) => c?.getClientRects().length > 0) ?? byId('main')).focus();
 }
 
 // heading makes the head of a section: its name and what can be done there.

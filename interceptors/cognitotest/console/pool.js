@@ -20,7 +20,7 @@ function drawPicker() {
   const select = byId('pool-select');
   select.replaceChildren(...state.pools.map((p) => el('option', { value: p.Id }, `${p.Name} (${p.Id})`)));
   select.value = state.pool?.Id ?? '';
-  select.disabled = state.pools.length === 0;
+  byId('pool-picker').hidden = state.pools.length === 0;
   byId('no-pool').hidden = state.pool !== null;
   byId('columns').hidden = state.pool === null;
   byId('jump').hidden = state.pool === null;
@@ -84,7 +84,7 @@ function settings() {
 }
 
 function createPool() {
-  const name = text({ maxlength: '128', placeholder: 'e.g. s2s-test' });
+  const name = text({ required: '', maxlength: '128', placeholder: 'e.g. s2s-test' });
   const guard = check('Protect it from deletion');
   ask({
     title: 'New user pool',
@@ -122,7 +122,7 @@ function deletePool() {
 }
 
 function createDomain() {
-  const name = text({ class: 'mono', maxlength: '63', placeholder: 'e.g. my-prefix' });
+  const name = text({ class: 'mono', required: '', maxlength: '63', placeholder: 'e.g. my-prefix' });
   ask({
     title: 'Add a domain',
     action: 'Add domain',

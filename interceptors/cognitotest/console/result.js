@@ -74,7 +74,7 @@ function compare(asked, decoded) {
       el('div', null,
         el('h4', null, 'Asked'),
         asked.length === 0
-          ? el('p', { class: 'muted' }, 'no scope named: all that the client may have')
+          ? el('p', { class: 'muted small' }, 'no scope named: all that the client may have')
           : el('ul', { class: 'scopes', id: 'asked' }, asked.map((s) => (granted.includes(s) ? chip(s, '') : chip(s, 'warn', 'dropped'))))),
       el('div', null,
         el('h4', null, 'Granted'),

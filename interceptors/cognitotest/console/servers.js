@@ -79,8 +79,8 @@ function scopeEditor(scopes) {
 }
 
 function createServer() {
-  const name = text({ maxlength: '256', placeholder: 'e.g. Test API' });
-  const identifier = text({ class: 'mono', maxlength: '256', placeholder: 'e.g. demo' });
+  const name = text({ required: '', maxlength: '256', placeholder: 'e.g. Test API' });
+  const identifier = text({ class: 'mono', required: '', maxlength: '256', placeholder: 'e.g. demo' });
   const scopes = scopeEditor([]);
   ask({
     title: 'New resource server',
@@ -101,7 +101,7 @@ function createServer() {
 }
 
 function editServer(server) {
-  const name = text({ maxlength: '256', value: server.Name });
+  const name = text({ required: '', maxlength: '256', value: server.Name });
   const scopes = scopeEditor(server.Scopes ?? []);
   ask({
     title: `Edit ${server.Identifier}`,
