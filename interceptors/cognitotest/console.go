@@ -92,27 +92,27 @@ func (s *Server) consoleReply(in *inbound) reply {
 		// data, and what it asks for then is asked by the server's own site.
 		linked := &http.Request{Method: r.Method, URL: r.URL, Host: r.Host, Header: http.Header{}}
 		if reason := s.foreign(linked); reason != "" {
-			return refused(http.StatusForbidden, reason)
+			return controlRefused(http.StatusForbidden, reason)
 		}
-		return asset("index.html")
+		return consoleAsset("index.html")
 	}
 	if reason := s.foreign(r); reason != "" {
-		return refused(http.StatusForbidden, reason)
+		return controlRefused(http.StatusForbidden, reason)
 	}
 	if name, ok := strings.CutPrefix(in.path, assetPath); ok {
 		if !isRead(in.method) {
-			return notAllowed(http.MethodGet)
+			return controlMethod(http.MethodGet)
 		}
-		return asset(name)
+		return consoleAsset(name)
 	}
 	return s.serveControl(in, r.URL.Query())
 }
 
-// asset returns a file of the page. embed refuses names that leave its folder.
-func asset(name string) reply {
+// consoleAsset returns a file of the page. embed refuses names that leave its folder.
+func consoleAsset(name string) reply {
 	data, err := consoleFiles.ReadFile("console/" + name)
 	if err != nil {
-		return refused(http.StatusNotFound, "the console has no such file")
+		return controlRefused(http.StatusNotFound, "the console has no such file")
 	}
 	return reply{status: http.StatusOK, header: http.Header{"Content-Type": {assetTypes[path.Ext(name)]}}, body: data}
 }

@@ -65,7 +65,7 @@ type requestView struct {
 	Fault     bool      `json:"fault"`
 }
 
-// refusal of a control path.
+// controlError is what a control path refuses with.
 type controlError struct {
 	Message string `json:"message"`
 }
@@ -75,74 +75,76 @@ func (s *Server) serveControl(in *inbound, query url.Values) reply {
 	at := strings.TrimPrefix(in.path, controlPath)
 	switch at {
 	case "token-requests":
-		return read(in, func() reply { return s.controlRequests(query.Get("after")) })
+		return controlRead(in, func() reply { return s.controlRequests(query.Get("after")) })
 	case "faults":
 		if isRead(in.method) {
 			return s.controlFaults(query.Get("pool"))
 		}
-		return write(in, s.controlSetFaults)
+		return controlWrite(in, s.controlSetFaults)
 	case "faults/clear":
-		return write(in, s.controlClearFaults)
+		return controlWrite(in, s.controlClearFaults)
 	}
 	rest, ok := strings.CutPrefix(at, "pools/")
 	id, action, _ := strings.Cut(rest, "/")
 	p, there := s.store.pool(id)
 	switch {
 	case !ok:
-		return noControlPath()
+		return controlUnknown()
 	case !there:
-		return refused(http.StatusNotFound, "there is no such user pool")
+		return controlRefused(http.StatusNotFound, "there is no such user pool")
 	}
 	switch action {
 	case "":
-		return read(in, p.controlView)
+		return controlRead(in, p.controlView)
 	case "settings":
-		return write(in, p.controlSettings)
+		return controlWrite(in, p.controlSettings)
 	case "keys/rotate":
-		return write(in, p.controlRotate)
+		return controlWrite(in, p.controlRotate)
 	case "keys/drop-old":
-		return write(in, p.controlDropOld)
+		return controlWrite(in, p.controlDropOld)
 	default:
-		return noControlPath()
+		return controlUnknown()
 	}
 }
 
-func read(in *inbound, produce func() reply) reply {
+func controlRead(in *inbound, produce func() reply) reply {
 	if !isRead(in.method) {
-		return notAllowed(http.MethodGet)
+		return controlMethod(http.MethodGet)
 	}
 	return produce()
 }
 
-// write demands what a browser sends across sites only after asking: JSON.
-func write(in *inbound, change func(body []byte) reply) reply {
+// controlWrite demands what a browser sends across sites only after asking: JSON.
+func controlWrite(in *inbound, change func(body []byte) reply) reply {
 	if in.method != http.MethodPost {
-		return notAllowed(http.MethodPost)
+		return controlMethod(http.MethodPost)
 	}
 	values := in.header.Values("Content-Type")
 	if len(values) != 1 {
-		return refused(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
+		return controlRefused(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
 	}
 	if t, _, err := mime.ParseMediaType(values[0]); err != nil || t != "application/json" {
-		return refused(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
+		return controlRefused(http.StatusUnsupportedMediaType, "the Content-Type must be application/json")
 	}
 	if in.tooLong {
-		return refused(http.StatusRequestEntityTooLarge, "the body is longer than "+strconv.Itoa(bodyLimit)+" bytes")
+		return controlRefused(http.StatusRequestEntityTooLarge, "the body is longer than "+strconv.Itoa(bodyLimit)+" bytes")
 	}
 	return change(in.body)
 }
 
-func noControlPath() reply {
-	return refused(http.StatusNotFound, "there is no such path; see the documentation of WithConsole")
+func controlUnknown() reply {
+	return controlRefused(http.StatusNotFound, "there is no such path; see the documentation of WithConsole")
 }
 
-func notAllowed(method string) reply {
-	r := refused(http.StatusMethodNotAllowed, "the method must be "+method)
+func controlMethod(method string) reply {
+	r := controlRefused(http.StatusMethodNotAllowed, "the method must be "+method)
 	r.header.Set("Allow", method)
 	return r
 }
 
-func refused(status int, message string) reply { return controlReply(status, controlError{message}) }
+func controlRefused(status int, message string) reply {
+	return controlReply(status, controlError{message})
+}
 
 func controlReply(status int, v any) reply {
 	r := jsonReply(status, v)
@@ -151,10 +153,12 @@ func controlReply(status int, v any) reply {
 	return r
 }
 
-func done() reply { return controlReply(http.StatusOK, struct{}{}) }
+func controlDone() reply { return controlReply(http.StatusOK, struct{}{}) }
 
-// failed answers a change that was well-formed and could not be made.
-func failed(err error) reply { return refused(http.StatusInternalServerError, err.Error()) }
+// controlFailed answers a change that was well-formed and could not be made.
+func controlFailed(err error) reply {
+	return controlRefused(http.StatusInternalServerError, err.Error())
+}
 
 func (p *UserPool) controlView() reply {
 	r := p.record.Load()
@@ -188,7 +192,7 @@ func (p *UserPool) controlSettings(body []byte) reply {
 		}
 	})
 	if problem != "" {
-		return refused(http.StatusBadRequest, problem)
+		return controlRefused(http.StatusBadRequest, problem)
 	}
 	err := p.edit(func(r *poolRecord) error {
 		if form != "" {
@@ -200,36 +204,36 @@ func (p *UserPool) controlSettings(body []byte) reply {
 		return nil
 	})
 	if err != nil {
-		return failed(err)
+		return controlFailed(err)
 	}
-	return done()
+	return controlDone()
 }
 
 func (p *UserPool) controlRotate(body []byte) reply {
 	keep := int64(-1)
 	problem := parseControl(body, func(c configReader) fields {
-		return fields{"keep": whole(c, &keep, 0, mostKept)}
+		return fields{"keep": wholeNumber(c, &keep, 0, mostKept)}
 	})
 	switch {
 	case problem != "":
-		return refused(http.StatusBadRequest, problem)
+		return controlRefused(http.StatusBadRequest, problem)
 	case keep < 0:
-		return refused(http.StatusBadRequest, `say how many earlier key pairs stay in the JWKS: {"keep": 1}`)
+		return controlRefused(http.StatusBadRequest, `say how many earlier key pairs stay in the JWKS: {"keep": 1}`)
 	}
 	if err := p.RotateKeys(int(keep)); err != nil {
-		return failed(err)
+		return controlFailed(err)
 	}
-	return done()
+	return controlDone()
 }
 
 func (p *UserPool) controlDropOld(body []byte) reply {
 	if problem := parseControl(body, func(configReader) fields { return nil }); problem != "" {
-		return refused(http.StatusBadRequest, problem)
+		return controlRefused(http.StatusBadRequest, problem)
 	}
 	if err := p.keys.dropOld(); err != nil {
-		return failed(err)
+		return controlFailed(err)
 	}
-	return done()
+	return controlDone()
 }
 
 // controlRequests lists the requests after number after. Whoever is behind gets the newest only.
@@ -239,7 +243,7 @@ func (s *Server) controlRequests(after string) reply {
 		n, err = strconv.ParseInt(after, 10, 64)
 	}
 	if err != nil || n < 0 {
-		return refused(http.StatusBadRequest, "after must be a number that an earlier answer named as last")
+		return controlRefused(http.StatusBadRequest, "after must be a number that an earlier answer named as last")
 	}
 	entries, last := s.requests.since(n, mostListed)
 	v := requestsView{Server: s.console, Last: last, Requests: make([]requestView, len(entries))}

@@ -78,16 +78,16 @@ func (v *faultView) fault() Fault {
 func readFault(c configReader, at string, raw json.RawMessage) Fault {
 	var v faultView
 	c.object("", at, raw, fields{
-		"latency_ms":    whole(c, &v.LatencyMS, 0, longestWait.Milliseconds()),
-		"hang":          flag(c, &v.Hang),
-		"status":        whole(c, &v.Status, smallestStatus, largestStatus),
+		"latency_ms":    wholeNumber(c, &v.LatencyMS, 0, longestWait.Milliseconds()),
+		"hang":          trueOrFalse(c, &v.Hang),
+		"status":        wholeNumber(c, &v.Status, smallestStatus, largestStatus),
 		"headers":       func(at string, raw json.RawMessage) { v.Headers = readHeaders(c, at, raw) },
 		"body":          func(at string, raw json.RawMessage) { v.Body = new(string); to(c, v.Body)(at, raw) },
 		"redirect":      to(c, &v.Redirect),
-		"cut":           flag(c, &v.Cut),
-		"byte_pause_ms": whole(c, &v.BytePauseMS, 0, longestWait.Milliseconds()),
-		"body_size":     whole(c, &v.BodySize, 0, largestBody),
-		"times":         whole(c, &v.Times, 0, mostTimes),
+		"cut":           trueOrFalse(c, &v.Cut),
+		"byte_pause_ms": wholeNumber(c, &v.BytePauseMS, 0, longestWait.Milliseconds()),
+		"body_size":     wholeNumber(c, &v.BodySize, 0, largestBody),
+		"times":         wholeNumber(c, &v.Times, 0, mostTimes),
 	})
 	if strings.ContainsFunc(v.Redirect, isControl) {
 		c.found.addf(at+".redirect", "control characters cannot be in a header")
@@ -95,8 +95,8 @@ func readFault(c configReader, at string, raw json.RawMessage) Fault {
 	return v.fault()
 }
 
-// framing headers would not make a wrong answer but none at all.
-var framing = []string{"Connection", "Content-Length", "Trailer", "Transfer-Encoding", "Upgrade"}
+// framingHeaders would not make a wrong answer but none at all.
+var framingHeaders = []string{"Connection", "Content-Length", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 func readHeaders(c configReader, at string, raw json.RawMessage) map[string]string {
 	headers := make(map[string]string)
@@ -112,7 +112,7 @@ func readHeaders(c configReader, at string, raw json.RawMessage) map[string]stri
 			c.found.addf(at, "%s is there twice", canonical)
 		case name == "" || strings.ContainsFunc(name, isNoToken):
 			c.found.addf(at, "%q is no name of a header", name)
-		case slices.Contains(framing, canonical):
+		case slices.Contains(framingHeaders, canonical):
 			c.found.addf(at, "%s cannot be set", canonical)
 		case strings.ContainsFunc(headers[name], isControl):
 			c.found.addf(at, "control characters cannot be in a header")
@@ -149,32 +149,32 @@ func (s *Server) controlSetFaults(body []byte) reply {
 	})
 	switch {
 	case problem != "":
-		return refused(http.StatusBadRequest, problem)
+		return controlRefused(http.StatusBadRequest, problem)
 	case endpoint == "":
-		return refused(http.StatusBadRequest, `say which endpoint fails: {"endpoint": "token", ...}; there are `+endpointsInText)
+		return controlRefused(http.StatusBadRequest, `say which endpoint fails: {"endpoint": "token", ...}; there are `+endpointsInText)
 	case endpoint == APIEndpoint && pool != "":
-		return refused(http.StatusBadRequest, "the management API fails for all pools or for none: leave pool out")
+		return controlRefused(http.StatusBadRequest, "the management API fails for all pools or for none: leave pool out")
 	case !given:
-		return refused(http.StatusBadRequest, `say how it fails: {"faults": [{"status": 503}], ...}; an empty list makes it work again`)
+		return controlRefused(http.StatusBadRequest, `say how it fails: {"faults": [{"status": 503}], ...}; an empty list makes it work again`)
 	}
 	if pool == "" {
 		s.SetFault(endpoint, faults...)
-		return done()
+		return controlDone()
 	}
 	p, ok := s.store.pool(pool)
 	if !ok {
-		return refused(http.StatusNotFound, "there is no such user pool")
+		return controlRefused(http.StatusNotFound, "there is no such user pool")
 	}
 	p.SetFault(endpoint, faults...)
-	return done()
+	return controlDone()
 }
 
 func (s *Server) controlClearFaults(body []byte) reply {
 	if problem := parseControl(body, func(configReader) fields { return nil }); problem != "" {
-		return refused(http.StatusBadRequest, problem)
+		return controlRefused(http.StatusBadRequest, problem)
 	}
 	s.ClearFaults()
-	return done()
+	return controlDone()
 }
 
 // controlFaults lists the faults in force: of one pool, in the order in which
@@ -184,7 +184,7 @@ func (s *Server) controlFaults(pool string) reply {
 	if pool != "" {
 		p, ok := s.store.pool(pool)
 		if !ok {
-			return refused(http.StatusNotFound, "there is no such user pool")
+			return controlRefused(http.StatusNotFound, "there is no such user pool")
 		}
 		v.Faults = append(v.Faults, p.faults.views(pool)...)
 	}
@@ -237,16 +237,16 @@ func joinQuoted[T ~string](values []T) string {
 	return strings.Join(quoted, ", ")
 }
 
-// whole stores a whole number within bounds.
-func whole(c configReader, dst *int64, least, most int64) func(at string, raw json.RawMessage) {
-	return value(c, dst, fmt.Sprintf("a whole number from %d to %d", least, most), func(n int64) bool { return n >= least && n <= most })
+// wholeNumber stores a whole number within bounds.
+func wholeNumber(c configReader, dst *int64, least, most int64) func(at string, raw json.RawMessage) {
+	return plainValue(c, dst, fmt.Sprintf("a whole number from %d to %d", least, most), func(n int64) bool { return n >= least && n <= most })
 }
 
-func flag(c configReader, dst *bool) func(at string, raw json.RawMessage) {
-	return value(c, dst, "true or false", func(bool) bool { return true })
+func trueOrFalse(c configReader, dst *bool) func(at string, raw json.RawMessage) {
+	return plainValue(c, dst, "true or false", func(bool) bool { return true })
 }
 
-func value[T any](c configReader, dst *T, kind string, good func(T) bool) func(at string, raw json.RawMessage) {
+func plainValue[T any](c configReader, dst *T, kind string, good func(T) bool) func(at string, raw json.RawMessage) {
 	return func(at string, raw json.RawMessage) {
 		var v *T // nil after null
 		if err := json.Unmarshal(raw, &v); err != nil || v == nil || !good(*v) {
