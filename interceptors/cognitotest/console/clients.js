@@ -4,7 +4,7 @@
 import { cognito } from './api.js';
 import { createClient, editClient, validitySeconds } from './clientform.js';
 import { confirm } from './dialog.js';
-import { button, byId, code, copyable, draw, el, facts, heading, say } from './dom.js';
+import { button, byId, code, copyable, draw, el, facts, heading, items, say } from './dom.js';
 import { describeClient, onChange, refresh, state } from './state.js';
 
 const opened = new Set(); // client ids whose details are shown
@@ -37,7 +37,7 @@ async function drawClients() {
     heading('clients', 'App clients', button('New app client', 'client-new', createClient, 'small')),
     clients.length === 0
       ? el('p', { class: 'muted' }, 'None yet. An app client stands for one service that asks for tokens; it has an id and a secret.')
-      : el('ul', { class: 'items' }, clients.map((c) => item(c, details.get(c.ClientId)))),
+      : items(clients.map((c) => item(c, details.get(c.ClientId)))),
   );
 }
 

@@ -63,6 +63,11 @@ export function facts(rows) {
   return el('dl', { class: 'facts' }, rows.filter(Boolean).map(([name, ...value]) => [el('dt', null, name), el('dd', null, value)]));
 }
 
+// items makes a list of entries; a long one scrolls by itself.
+export function items(entries) {
+  return el('ul', { class: entries.length > 20 ? 'items long' : 'items' }, entries);
+}
+
 export const code = (text) => el('code', null, text);
 
 // copyable is a value in monospace with a button that copies it.

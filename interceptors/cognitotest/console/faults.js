@@ -3,7 +3,7 @@
 
 import { control, read } from './api.js';
 import { field, text } from './dialog.js';
-import { button, byId, draw, el, heading, say } from './dom.js';
+import { button, byId, draw, el, heading, items, say } from './dom.js';
 import { onChange, state } from './state.js';
 
 const endpoints = { token: 'Token endpoint', jwks: 'JWKS', discovery: 'Discovery', api: 'Management API' };
@@ -102,7 +102,7 @@ function drawList() {
   clear.hidden = inForce.length === 0;
   draw(list, inForce.length === 0
     ? el('p', { class: 'muted' }, 'None: every endpoint works. Switch one on to see how your service bears it.')
-    : el('ul', { class: 'items' }, inForce.map((f) => el('li', null,
+    : items(inForce.map((f) => el('li', null,
       el('span', { class: 'pill bad' }, endpoints[f.endpoint] ?? f.endpoint), ' ',
       describe(f.fault), el('span', { class: 'muted' }, f.pool === '' ? ', all pools' : ', this pool')))));
 }

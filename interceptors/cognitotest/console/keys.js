@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { control, poolPath } from './api.js';
-import { button, byId, code, draw, el, facts, heading, say } from './dom.js';
+import { button, byId, code, draw, el, facts, heading, items, say } from './dom.js';
 import { field } from './dialog.js';
 import { onChange, refresh, state } from './state.js';
 
@@ -33,7 +33,7 @@ function drawKeys() {
     heading('keys', 'Signing keys'),
     pairs.length === 0
       ? el('p', { class: 'muted' }, 'Made when first needed.')
-      : el('ul', { class: 'items' }, pairs.map((pair, i) => el('li', null,
+      : items(pairs.map((pair, i) => el('li', null,
         facts([
           ['Access tokens', code(pair.access_token_kid), i === 0
             ? el('span', { class: 'pill good' }, 'signs') : el('span', { class: 'pill' }, 'old, still published')],

@@ -3,7 +3,7 @@
 
 import { cognito } from './api.js';
 import { ask, confirm, field, text } from './dialog.js';
-import { button, byId, code, draw, el, heading, say } from './dom.js';
+import { button, byId, code, draw, el, heading, items, say } from './dom.js';
 import { onChange, refresh, state } from './state.js';
 
 const scopesPerServer = 100;
@@ -21,7 +21,7 @@ function drawServers() {
     heading('servers', 'Resource servers', button('New resource server', 'server-new', createServer, 'small')),
     state.servers.length === 0
       ? el('p', { class: 'muted' }, 'None yet. A resource server is an API and the scopes that it knows; app clients can only be given scopes that are here.')
-      : el('ul', { class: 'items' }, state.servers.map(item)),
+      : items(state.servers.map(item)),
   );
 }
 
