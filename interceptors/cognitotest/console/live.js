@@ -96,7 +96,7 @@ function row(entry) {
   const cell = (label, ...content) => el('td', { 'data-label': label }, content);
   const nothing = (text) => el('span', { class: 'muted' }, entry.fault ? '–' : text); // a fault does not look at the request
   return el('tr', null,
-    cell('Time', new Date(entry.time).toLocaleTimeString(undefined, { hour12: false })),
+    cell('Time', new Date(entry.time).toLocaleTimeString(undefined, { hourCycle: 'h23' })),
     cell('Client', entry.client || nothing('unknown'), elsewhere),
     cell('Asked', entry.asked.length > 0 ? scopes(entry.asked, entry.dropped) : nothing('all')),
     cell('Granted', entry.granted.length > 0 ? scopes(entry.granted, []) : nothing('nothing')),
