@@ -61,6 +61,7 @@ type requestView struct {
 	Dropped   []string  `json:"dropped"`
 	Status    int       `json:"status"`
 	Error     string    `json:"error"`
+	Trigger   string    `json:"trigger_error"`
 	Throttled bool      `json:"throttled"`
 	Fault     bool      `json:"fault"`
 }
@@ -251,7 +252,7 @@ func (s *Server) controlRequests(after string) reply {
 		v.Requests[i] = requestView{
 			Time: e.Time, Pool: e.Pool, ClientID: e.ClientID, Client: e.Client,
 			Asked: append([]string{}, e.Asked...), Granted: append([]string{}, e.Granted...), Dropped: append([]string{}, e.Dropped()...),
-			Status: e.Status, Error: e.Error, Throttled: e.Throttled, Fault: e.Fault,
+			Status: e.Status, Error: e.Error, Trigger: e.TriggerError, Throttled: e.Throttled, Fault: e.Fault,
 		}
 	}
 	return controlReply(http.StatusOK, v)

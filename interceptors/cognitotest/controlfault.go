@@ -35,6 +35,8 @@ type faultView struct {
 	Redirect    string            `json:"redirect,omitempty"`
 	Cut         bool              `json:"cut,omitempty"`
 	BytePauseMS int64             `json:"byte_pause_ms,omitempty"`
+	UnknownKey  bool              `json:"unknown_key_id,omitempty"`
+	StaleKeys   bool              `json:"stale_keys,omitempty"`
 	BodySize    int64             `json:"body_size,omitempty"`
 	Times       int64             `json:"times,omitempty"`
 }
@@ -42,7 +44,8 @@ type faultView struct {
 func newFaultView(f Fault) faultView {
 	v := faultView{
 		LatencyMS: f.Latency.Milliseconds(), Hang: f.Hang, Status: int64(f.Status), Redirect: f.Redirect, Cut: f.Cut,
-		BytePauseMS: f.BytePause.Milliseconds(), BodySize: f.BodySize, Times: int64(f.Times),
+		BytePauseMS: f.BytePause.Milliseconds(), UnknownKey: f.UnknownKeyID, StaleKeys: f.StaleKeys,
+		BodySize: f.BodySize, Times: int64(f.Times),
 	}
 	if f.Body != nil {
 		body := string(f.Body)
@@ -60,7 +63,8 @@ func newFaultView(f Fault) faultView {
 func (v *faultView) fault() Fault {
 	f := Fault{
 		Latency: time.Duration(v.LatencyMS) * time.Millisecond, Hang: v.Hang, Status: int(v.Status), Redirect: v.Redirect, Cut: v.Cut,
-		BytePause: time.Duration(v.BytePauseMS) * time.Millisecond, BodySize: v.BodySize, Times: int(v.Times),
+		BytePause: time.Duration(v.BytePauseMS) * time.Millisecond, UnknownKeyID: v.UnknownKey, StaleKeys: v.StaleKeys,
+		BodySize: v.BodySize, Times: int(v.Times),
 	}
 	if v.Body != nil {
 		f.Body = []byte(*v.Body)
@@ -78,16 +82,18 @@ func (v *faultView) fault() Fault {
 func readFault(c configReader, at string, raw json.RawMessage) Fault {
 	var v faultView
 	c.object("", at, raw, fields{
-		"latency_ms":    wholeNumber(c, &v.LatencyMS, 0, longestWait.Milliseconds()),
-		"hang":          trueOrFalse(c, &v.Hang),
-		"status":        wholeNumber(c, &v.Status, smallestStatus, largestStatus),
-		"headers":       func(at string, raw json.RawMessage) { v.Headers = readHeaders(c, at, raw) },
-		"body":          func(at string, raw json.RawMessage) { v.Body = new(string); to(c, v.Body)(at, raw) },
-		"redirect":      to(c, &v.Redirect),
-		"cut":           trueOrFalse(c, &v.Cut),
-		"byte_pause_ms": wholeNumber(c, &v.BytePauseMS, 0, longestWait.Milliseconds()),
-		"body_size":     wholeNumber(c, &v.BodySize, 0, largestBody),
-		"times":         wholeNumber(c, &v.Times, 0, mostTimes),
+		"latency_ms":     wholeNumber(c, &v.LatencyMS, 0, longestWait.Milliseconds()),
+		"hang":           trueOrFalse(c, &v.Hang),
+		"unknown_key_id": trueOrFalse(c, &v.UnknownKey),
+		"stale_keys":     trueOrFalse(c, &v.StaleKeys),
+		"status":         wholeNumber(c, &v.Status, smallestStatus, largestStatus),
+		"headers":        func(at string, raw json.RawMessage) { v.Headers = readHeaders(c, at, raw) },
+		"body":           func(at string, raw json.RawMessage) { v.Body = new(string); to(c, v.Body)(at, raw) },
+		"redirect":       to(c, &v.Redirect),
+		"cut":            trueOrFalse(c, &v.Cut),
+		"byte_pause_ms":  wholeNumber(c, &v.BytePauseMS, 0, longestWait.Milliseconds()),
+		"body_size":      wholeNumber(c, &v.BodySize, 0, largestBody),
+		"times":          wholeNumber(c, &v.Times, 0, mostTimes),
 	})
 	if strings.ContainsFunc(v.Redirect, isControl) {
 		c.found.addf(at+".redirect", "control characters cannot be in a header")

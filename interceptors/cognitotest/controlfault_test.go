@@ -52,7 +52,7 @@ func TestControlFaults(t *testing.T) {
 // TestControlFaultsAreReadWhole sets every member and reads it back.
 func TestControlFaultsAreReadWhole(t *testing.T) {
 	t.Parallel()
-	const whole = `{"latency_ms":1,"hang":true,"status":599,"headers":{"X-Test":"a b"},"body":"","redirect":"https://login.example.com/","cut":true,"byte_pause_ms":2,"body_size":3,"times":4}`
+	const whole = `{"latency_ms":1,"hang":true,"status":599,"headers":{"X-Test":"a b"},"body":"","redirect":"https://login.example.com/","cut":true,"byte_pause_ms":2,"unknown_key_id":true,"stale_keys":true,"body_size":3,"times":4}`
 	s := controlServer(t)
 	postControl(t, s, "faults", `{"endpoint": "discovery", "faults": [`+whole+`, {}]}`)
 	_, body := exchange(t, s.Transport(), http.MethodGet, s.URL()+controlPath+"faults", "", nil)

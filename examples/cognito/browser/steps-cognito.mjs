@@ -198,7 +198,7 @@ export function cognitoSteps({ page, ui, url }) {
       await ui.button('Drop old keys', keys).click();
       await ui.says('Old keys dropped');
       await ui.button('Check signature').click();
-      await ui.result.getByText('its key is no longer in the JWKS').waitFor();
+      await ui.result.getByText('its key is not in the JWKS').waitFor();
       assert.notEqual(await keys.locator('code').first().textContent(), before);
       await keys.getByLabel('Earlier pairs to keep in the JWKS').fill('11');
       await ui.button('Rotate keys', keys).click();
@@ -229,6 +229,13 @@ export function cognitoSteps({ page, ui, url }) {
       await ui.request('200');
       await ui.result.getByText('a client must treat it as a failure').waitFor();
       assert.match(await ui.result.getByLabel('Response', { exact: true }).textContent(), /<h1>It works!<\/h1>/);
+
+      await faults.getByLabel('Fault').selectOption('kid');
+      await ui.button('Switch fault on', faults).click();
+      await faults.getByText('names a key that is in no JWKS').waitFor();
+      await ui.request('200');
+      await ui.button('Check signature').click();
+      await ui.result.getByText('its key is not in the JWKS').waitFor();
 
       await faults.getByLabel('Fault').selectOption('redirect');
       await ui.button('Switch fault on', faults).click();

@@ -18,6 +18,8 @@ const kinds = {
   hang: { label: 'No answer at all', fault: () => ({ hang: true }) },
   cut: { label: 'Body cut half-way', fault: () => ({ cut: true }) },
   slow: { label: 'Slow body', asks: 'Pause before each byte (milliseconds)', initial: '20', fault: (n) => ({ byte_pause_ms: n }) },
+  kid: { label: 'Tokens name an unknown key', only: 'token', fault: () => ({ unknown_key_id: true }) },
+  stale: { label: 'Keys of before the rotation', only: 'jwks', fault: () => ({ stale_keys: true }) },
   html: { label: 'HTML page', asks: 'Status', initial: '200', fault: (n) => ({ status: n, headers: { 'Content-Type': 'text/html; charset=utf-8' }, body: html }) },
   redirect: { label: 'Redirect to a login page', fault: () => ({ redirect: '/login' }) },
   empty: { label: 'Empty JSON', fault: () => ({ status: 200, body: '{}' }) },
@@ -63,17 +65,23 @@ function drawForm() {
   const times = text({ inputmode: 'numeric', placeholder: 'all', 'data-key': 'fault-times' });
   const pools = el('select', { 'data-key': 'fault-pools' }, options({ one: 'This pool', all: 'All pools' }));
   const asked = field('Status', number);
+  const choosePools = () => { // the management API is of no pool
+    pools.disabled = endpoint.value === 'api';
+    pools.value = pools.disabled ? 'all' : pools.value;
+  };
   const update = () => {
     const chosen = kinds[kind.value];
+    endpoint.disabled = Boolean(chosen.only);
+    if (chosen.only) { // only there it means something
+      endpoint.value = chosen.only;
+      choosePools();
+    }
     asked.hidden = !chosen.asks;
     asked.firstElementChild.textContent = chosen.asks ?? '';
     number.value = chosen.initial ?? '';
   };
   kind.addEventListener('change', update);
-  endpoint.addEventListener('change', () => { // the management API is of no pool
-    pools.disabled = endpoint.value === 'api';
-    pools.value = pools.disabled ? 'all' : pools.value;
-  });
+  endpoint.addEventListener('change', choosePools);
   update();
   const form = el('form', { class: 'settings', novalidate: '' },
     el('div', { class: 'row' },
@@ -118,6 +126,8 @@ function describe(fault) {
   add(fault.body !== undefined && fault.body !== '', 'with another body');
   add(fault.cut, 'cuts the body');
   add(fault.byte_pause_ms, `waits ${fault.byte_pause_ms} ms before each byte`);
+  add(fault.unknown_key_id, 'names a key that is in no JWKS');
+  add(fault.stale_keys, 'shows the keys of before the last rotation');
   add(fault.body_size, `fills the body up to ${fault.body_size} bytes`);
   add(fault.times, fault.times === 1 ? 'for one more request' : `for ${fault.times} more requests`);
   return says.join(', ') || 'changes headers only';

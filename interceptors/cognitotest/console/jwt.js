@@ -60,7 +60,7 @@ export async function verify(token, header, jwksPath) {
   }
   const key = Array.isArray(keys) ? keys.find((k) => k.kid === header.kid) : null;
   if (!key) {
-    return 'Not valid any more: its key is no longer in the JWKS.';
+    return 'Not valid: its key is not in the JWKS, or not any more.';
   }
   try {
     const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };

@@ -105,7 +105,7 @@ function row(entry) {
 
 function outcome(entry) {
   const look = entry.status === 200 && !entry.fault ? 'good' : 'bad';
-  const reason = [entry.error, entry.throttled ? 'throttled' : '', entry.fault ? 'fault' : ''].filter(Boolean).join(', ');
+  const reason = [entry.error, entry.trigger_error, entry.throttled ? 'throttled' : '', entry.fault ? 'fault' : ''].filter(Boolean).join(', ');
   return [
     el('span', { class: `pill ${look}` }, entry.status === 0 ? 'no answer' : String(entry.status)),
     reason ? el('span', { class: 'readable' }, reason) : null,
