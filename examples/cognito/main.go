@@ -63,7 +63,7 @@ are pasted; of many only the first 20 are printed):
   COGNITO_CLIENT_ID      the app client
   COGNITO_CLIENT_SECRET  its secret
   COGNITO_CLIENTS        all app clients of the pool as name=id, with commas
-The line that begins with "# ready" is the last.
+The line that begins with "# ready" is the last. A browser finds a console at its address.
 
 Exit status: 0 interrupted, 1 failed, 64 wrong usage or configuration.
 
@@ -157,6 +157,7 @@ func define(flags *flag.FlagSet) func() ([]cognitotest.Option, error) {
 		opts := []cognitotest.Option{
 			cognitotest.WithAddr(*addr),
 			cognitotest.WithStateFile(*state),
+			cognitotest.WithConsole(),
 			cognitotest.WithURL(*url),
 			cognitotest.WithThrottle(*throttle),
 			cognitotest.WithDisallowedScopes(scopes),
