@@ -4,7 +4,6 @@
 package interop_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -13,8 +12,10 @@ import (
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/lestrrat-go/jwx/v2/jwk"
-	jwxt "github.com/lestrrat-go/jwx/v2/jwt"
+	"github.com/lestrrat-go/httprc/v3"
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jws"
+	jwxt "github.com/lestrrat-go/jwx/v3/jwt"
 	"golang.org/x/time/rate"
 )
 
@@ -116,33 +117,39 @@ func golangJWT(t *testing.T, way *http.Client, issuer string) verify {
 func jwx(t *testing.T, way *http.Client, issuer string) verify {
 	t.Helper()
 	url := issuer + "/.well-known/jwks.json"
-	cache := jwk.NewCache(t.Context())
-	if err := cache.Register(url, jwk.WithHTTPClient(way)); err != nil {
+	cache, err := jwk.NewCache(t.Context(), httprc.NewClient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cache.Register(t.Context(), url, jwk.WithHTTPClient(way)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := cache.CachedSet(url)
+	if err != nil {
 		t.Fatal(err)
 	}
 	once := func(token string) (*accessClaims, error) {
-		checked, err := jwxt.Parse([]byte(token), jwxt.WithKeySet(jwk.NewCachedSet(cache, url)), jwxt.WithIssuer(issuer), jwxt.WithValidate(true))
+		checked, err := jwxt.Parse([]byte(token), jwxt.WithKeySet(keys), jwxt.WithIssuer(issuer))
 		switch {
-		case errors.Is(err, jwxt.ErrInvalidIssuer()):
+		case errors.Is(err, jwxt.InvalidIssuerError()):
 			return nil, errIssuer
-		case errors.Is(err, jwxt.ErrTokenExpired()):
+		case errors.Is(err, jwxt.TokenExpiredError()):
 			return nil, errExpired
-		case err != nil && (strings.Contains(err.Error(), "verify message") || strings.Contains(err.Error(), "failed to find key")):
+		case errors.Is(err, jws.VerifyError()):
 			return nil, errSignature
 		case err != nil:
 			return nil, err
 		}
 		claims := new(accessClaims)
 		for name, member := range map[string]*string{"token_use": &claims.TokenUse, "client_id": &claims.ClientID, "scope": &claims.Scope} {
-			value, _ := checked.Get(name)
-			*member, _ = value.(string)
+			_ = checked.Get(name, member) // what is missing stays empty
 		}
 		return claims, nil
 	}
 	return func(token string) (*accessClaims, error) {
 		claims, err := once(token)
 		if errors.Is(err, errSignature) { // an unknown kid, perhaps: this cache leaves that to the application
-			if _, err := cache.Refresh(context.WithoutCancel(t.Context()), url); err != nil {
+			if _, err := cache.Refresh(t.Context(), url); err != nil {
 				return nil, err
 			}
 			claims, err = once(token)
