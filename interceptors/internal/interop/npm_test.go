@@ -77,6 +77,21 @@ func TestNpm(t *testing.T) {
 	}
 }
 
+// The packages are named by exact versions and by what is in them, and nothing says
+// where to get them.
+func TestNpmVersionsAreFixed(t *testing.T) {
+	t.Parallel()
+	for file, wrong := range map[string]string{"npm/package.json": `"[~^><*]|"latest"|://`, "npm/package-lock.json": `"resolved"|://registry`} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := regexp.MustCompile(`.*(` + wrong + `).*`).Find(regexp.MustCompile(`(?s)"engines": \{.*?\}`).ReplaceAll(text, nil)); found != nil {
+			t.Errorf("%s has %s", file, found)
+		}
+	}
+}
+
 // newCertificate returns a certificate for the emulator and for the names of Cognito
 // that it stands for, and the file to trust it by.
 func newCertificate(t *testing.T) (config *tls.Config, file string) {

@@ -87,6 +87,9 @@ func TestSDKErrors(t *testing.T) {
 		in = machineClient(pool)
 		in.AllowedOAuthFlows = append(in.AllowedOAuthFlows, types.OAuthFlowTypeCode)
 		refused[*types.InvalidOAuthFlowException](t, c.CreateUserPoolClient, in, "client_credentials flow can not be selected along with code flow or implicit flow")
+		in = machineClient(pool)
+		in.AllowedOAuthScopes = []string{"openid"}
+		refused[*types.InvalidOAuthFlowException](t, c.CreateUserPoolClient, in, "openid is not supported with client_credentials flow")
 		must(t, c.AddUserPoolClientSecret, &idp.AddUserPoolClientSecretInput{UserPoolId: pool, ClientId: id})
 		refused[*types.LimitExceededException](t, c.AddUserPoolClientSecret, &idp.AddUserPoolClientSecretInput{UserPoolId: pool, ClientId: id}, "")
 	})

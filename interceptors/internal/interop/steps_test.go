@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
 )
 
 // startProgram builds and runs examples/cognito, and returns the lines that it prints.
@@ -182,4 +184,21 @@ func stepsForm(out string) string {
 		out = regexp.MustCompile(r[0]).ReplaceAllString(out, r[1])
 	}
 	return out
+}
+
+// The configuration that docs/cognito.md shows.
+func TestConfigOfThePage(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "pools.json")
+	if err := os.WriteFile(file, []byte(blocks(t, "docs/cognito.md")["config"]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server, err := cognitotest.NewServer(cognitotest.WithConfigFile(file), cognitotest.WithoutListener())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	if got := server.Pool("s2s-test").ClientNames(); !slices.Equal(got, []string{"reporting", "importer"}) {
+		t.Errorf("got app clients %q", got)
+	}
 }

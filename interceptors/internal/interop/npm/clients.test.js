@@ -15,7 +15,7 @@ const clients = {
   // It learns everything but the issuer by discovery.
   async 'openid-client'(issuer, method, secret, scope) {
     const authentication = { client_secret_basic: openid.ClientSecretBasic, client_secret_post: openid.ClientSecretPost }[method]
-    const options = { [openid.customFetch]: fetchOf(issuer) }
+    const options = { [openid.customFetch]: fetchOf(issuer), timeout: 60 }
     const config = await openid.discovery(new URL(issuer.issuer), issuer.client_id, undefined, authentication(secret), options)
     return openid.clientCredentialsGrant(config, scope ? { scope } : {})
       .catch((e) => { throw { status: e.status, code: e.error } })

@@ -14,7 +14,8 @@ import { address, fetchOf, issuers, rotate } from './fixture.js'
 // its own fetcher connects to is another one. It knows no emulator, so for the
 // emulator's own issuer its general verifier is told where the keys are.
 const amazon = (issuer, scope = null) => {
-  const jwksCache = new SimpleJwksCache({ fetcher: new SimpleFetcher({ defaultRequestOptions: address(issuer) }) })
+  const patient = { timeout: 60_000, responseTimeout: 60_000 } // a slow machine is no failure
+  const jwksCache = new SimpleJwksCache({ fetcher: new SimpleFetcher({ defaultRequestOptions: { ...address(issuer), ...patient } }) })
   const fields = { clientId: issuer.client_id, tokenUse: 'access', scope }
   if (issuer.form !== 'EMULATOR') {
     const verifier = CognitoJwtVerifier.create({ userPoolId: issuer.pool_id, ...fields }, { jwksCache })
@@ -39,7 +40,7 @@ amazon.refusals = {
 
 // jose knows nothing of Cognito: the last two checks are the application's.
 const jose = (issuer) => {
-  const keys = createRemoteJWKSet(new URL(issuer.jwks), { [customFetch]: fetchOf(issuer) })
+  const keys = createRemoteJWKSet(new URL(issuer.jwks), { [customFetch]: fetchOf(issuer), timeoutDuration: 60_000 })
   return async (token) => {
     const { payload } = await jwtVerify(token, keys, { issuer: issuer.issuer, algorithms: ['RS256'], requiredClaims: ['exp'] })
     assert.equal(payload.token_use, 'access', 'token_use')
