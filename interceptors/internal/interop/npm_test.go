@@ -145,16 +145,16 @@ type tokenFixture struct {
 func newFixture(t *testing.T, config *tls.Config) (url string) {
 	t.Helper()
 	var fixtures []issuerFixture
-	pools := make(map[string]*cognitotest.UserPool)
+	pools := make(map[string]rotating)
 	for _, form := range issuerForms {
 		server, pool, other := newPools(t, form, cognitotest.WithTLS(config))
 		fixtures = append(fixtures, describe(t, server, pool, other, form))
-		pools[pool.ID()] = pool
+		pools[pool.ID()] = newRotating(t, pool)
 	}
 	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := any(fixtures), error(nil)
 		if r.Method == http.MethodPost {
-			answer, err = rotated(pools[r.URL.Query().Get("pool")])
+			answer, err = pools[r.URL.Query().Get("pool")].rotate()
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -194,15 +194,32 @@ func describe(t *testing.T, server *cognitotest.Server, pool, other *cognitotest
 	return out
 }
 
-// rotated gives the pool new keys and returns a token signed with them. The public
+// rotating is a user pool and the keys that it gets next: one pair for each verifier
+// that follows.
+type rotating struct {
+	pool *cognitotest.UserPool
+	next chan cognitotest.KeyPair
+}
+
+func newRotating(t *testing.T, pool *cognitotest.UserPool) rotating {
+	t.Helper()
+	r := rotating{pool, make(chan cognitotest.KeyPair, 2)}
+	r.next <- keyPair(t, 2)
+	r.next <- keyPair(t, 3)
+	return r
+}
+
+// rotate gives the pool other keys and returns a token signed with them. The public
 // keys before them stay, as other tests use them at the same time.
-func rotated(pool *cognitotest.UserPool) (any, error) {
-	if pool == nil {
-		return nil, errors.New("no such pool")
+func (r rotating) rotate() (any, error) {
+	select {
+	case pair := <-r.next:
+		if err := r.pool.RotateKeysTo(pair, 2); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, errors.New("no such pool, or it has no other keys")
 	}
-	if err := pool.RotateKeys(100); err != nil {
-		return nil, err
-	}
-	token, err := pool.Mint(cognitotest.MintSpec{})
+	token, err := r.pool.Mint(cognitotest.MintSpec{})
 	return map[string]string{"token": token}, err
 }

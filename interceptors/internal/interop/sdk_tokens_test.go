@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -63,7 +64,7 @@ func TestSDKToToken(t *testing.T) {
 				if next != "" {
 					config.NextSecret = clientauth.StaticSecret(next)
 				}
-				source, err := clientauth.NewClientCredentials(config, clientauth.WithTransport(server.Transport()), clientauth.WithLogger(nil))
+				source, err := clientauth.NewClientCredentials(config, clientauth.WithTransport(server.Transport()), clientauth.WithLogger(slog.New(slog.DiscardHandler)))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -35,7 +35,7 @@ const appClient = "sts-test-app-client"
 
 func newCognito(t *testing.T) *cognitotest.Server {
 	t.Helper()
-	cognito, err := cognitotest.NewServer()
+	cognito, err := cognitotest.NewServer(cognitotest.WithKeys(keyPair(t, 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
