@@ -55,6 +55,9 @@ func TestSDKToToken(t *testing.T) {
 			c := sdk(server.Transport())
 			pool, client := newDemo(t, c)
 			must(t, c.UpdateUserPool, &idp.UpdateUserPoolInput{UserPoolId: pool, IssuerConfiguration: &types.IssuerConfigurationType{Type: types.IssuerTypeUpdated}})
+			if _, _, err := server.Pool(*pool).KeyIDs(); err != nil { // makes them now: it may take longer than a client waits
+				t.Fatal(err)
+			}
 			config := path.prepare(t, c, pool, client.ClientId)
 			config.ClientID = *client.ClientId
 			check := goOIDC(t, &http.Client{Transport: server.Transport()}, "https://issuer-cognito-idp.eu-central-1.amazonaws.com/"+*pool)
