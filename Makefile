@@ -20,7 +20,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: test
-test: race-or-say tools-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
+test: race-or-say tools-or-say interop-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
 	@for m in $(MODULES); do echo "== tests of $$m $(RACE)"; (cd $$m && go test $(RACE) ./...); done
 	@echo "== allocation tests (without -race, which changes allocations)"
 	@go test -v -run 'Alloc' -count=1 $$(grep -rl --include='*_test.go' 'func Test[A-Za-z]*Alloc' interceptors | xargs -n1 dirname | sort -u | sed 's|^|./|')
@@ -35,6 +35,12 @@ endif
 .PHONY: tools-or-say
 tools-or-say:
 	@if [ ! -x $(BIN)/buf ]; then echo "== buf is not built: the test of docs/annotate.md is SKIPPED (make tools builds it)"; fi
+
+.PHONY: interop-or-say
+interop-or-say:
+	@if [ ! -d interceptors/internal/interop/npm/node_modules ]; then echo "== npm's verifiers and OAuth clients are not installed: their tests are SKIPPED (npm ci in interceptors/internal/interop/npm)"; fi
+	@if ! command -v aws >/dev/null || ! command -v curl >/dev/null; then echo "== aws or curl is not installed: the tests with the AWS CLI are SKIPPED"; fi
+	@if [ ! -d examples/cognito/browser/node_modules ] || ! command -v chromium >/dev/null; then echo "== chromium or playwright-core is not installed: the test of the console is SKIPPED (npm ci in examples/cognito/browser)"; fi
 
 .PHONY: tools
 tools: ## Build the pinned tools of .ci/tools/go.mod into .tmp/bin

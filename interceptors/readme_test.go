@@ -19,6 +19,7 @@ import (
 
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 	"github.com/scopeauth/scopeauth/interceptors/clientauth"
+	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
@@ -64,7 +65,18 @@ func handlerTest(ctx context.Context) context.Context {
 	return ctx
 }
 
-var _ = []any{serve, dial, handlerTest}
+func embedded(keys cognitotest.KeyPair) error {
+	// readme: cognito
+	cognito, err := cognitotest.NewServer(cognitotest.WithKeys(keys))
+	if err != nil {
+		return err
+	}
+	defer cognito.Close()
+	// readme: end
+	return nil
+}
+
+var _ = []any{serve, dial, handlerTest, embedded}
 
 var (
 	mark   = regexp.MustCompile(`(?ms)^\t// readme: (\w+)\n(.*?)^\t// readme: end\n`)

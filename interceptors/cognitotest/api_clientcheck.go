@@ -20,7 +20,7 @@ func (p *UserPool) checkClient(r *clientRecord) error {
 	case machine && len(r.Flows) > 1:
 		return apiErrorf("InvalidOAuthFlowException", "client_credentials flow can not be selected along with code flow or implicit flow.")
 	case machine && len(r.Secrets) == 0:
-		return invalidParameter("client_credentials flow can not be selected if client does not have a client secret.")
+		return apiErrorf("InvalidOAuthFlowException", "client_credentials flow can not be selected if client does not have a client secret.")
 	case r.OAuth && (len(r.Flows) == 0 || len(r.Scopes) == 0):
 		return invalidParameter("AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows.")
 	}

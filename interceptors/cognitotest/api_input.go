@@ -249,8 +249,10 @@ func (in *input) texts(name string, list, item rule) []string {
 		in.violated(name, shown, "Member must satisfy constraint: ["+strings.Join(item.all(), ", ")+"]")
 	}
 	var once []string
+	seen := make(map[string]bool, len(values)) // a refused list may be a long one
 	for _, s := range values {
-		if !slices.Contains(once, s) {
+		if !seen[s] {
+			seen[s] = true
 			once = append(once, s)
 		}
 	}

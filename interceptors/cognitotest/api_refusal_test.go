@@ -238,8 +238,8 @@ func TestAPIRefusals(t *testing.T) {
 		{"no such server", nil, "DeleteResourceServer", `{` + inPool + `,"Identifier":"x"}`, missing, "Resource server x does not exist."},
 
 		{"two secrets at once", nil, "CreateUserPoolClient", client + `,"GenerateSecret":true,` + secret2 + `}`, invalid, "ClientSecret cannot be given if GenerateSecret is true."},
-		{"client_credentials without secret", nil, "CreateUserPoolClient", client + `,"AllowedOAuthFlows":["client_credentials"]}`, invalid, "client_credentials flow can not be selected if client does not have a client secret."},
-		{"client_credentials without secret", nil, "UpdateUserPoolClient", `{` + inPool + `,"ClientId":"public","AllowedOAuthFlows":["client_credentials"]}`, invalid, "client_credentials flow can not be selected if client does not have a client secret."},
+		{"client_credentials without secret", nil, "CreateUserPoolClient", client + `,"AllowedOAuthFlows":["client_credentials"]}`, flow, "client_credentials flow can not be selected if client does not have a client secret."},
+		{"client_credentials without secret", nil, "UpdateUserPoolClient", `{` + inPool + `,"ClientId":"public","AllowedOAuthFlows":["client_credentials"]}`, flow, "client_credentials flow can not be selected if client does not have a client secret."},
 		{"client_credentials and code", nil, "CreateUserPoolClient", client + `,"GenerateSecret":true,"AllowedOAuthFlows":["code","client_credentials"]}`, flow, "client_credentials flow can not be selected along with code flow or implicit flow."},
 		{"OAuth without scopes", nil, "CreateUserPoolClient", machine + `}`, invalid, "AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows."},
 		{"OAuth without flows", nil, "UpdateUserPoolClient", `{` + inClient + `,"AllowedOAuthFlowsUserPoolClient":true,"AllowedOAuthScopes":["demo/read.file"]}`, invalid, "AllowedOAuthFlows and AllowedOAuthScopes are required if user pool client is allowed to use OAuth flows."},
