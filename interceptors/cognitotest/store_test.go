@@ -367,3 +367,27 @@ func TestOrderedPages(t *testing.T) {
 		t.Errorf("beyond the end: got %v %d", values, next)
 	}
 }
+
+// TestClientsThatAreNotThere: the methods of a pool say so.
+func TestClientsThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	p := newServer(t, WithPool(testPool()), WithoutListener()).Pool("s2s-test")
+	_, unknown := p.AddClientSecret("nobody")
+	_, public := p.AddClientSecret("public")
+	for want, err := range map[string]error{
+		`pool s2s-test has no client "nobody"`:          unknown,
+		"a public client cannot get a secret":           public,
+		`cognitotest: pool s2s-test has no client "x"`:  p.DeleteClientSecret("x"),
+		"the last secret of a client cannot be deleted": p.DeleteClientSecret("web"),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if c, ok := p.checkSecret("public", ""); c == nil || !ok {
+		t.Error("a public client without a secret is refused")
+	}
+	if c, ok := p.checkSecret("public", testSecret); c == nil || ok {
+		t.Error("a public client with a secret is accepted")
+	}
+}
