@@ -49,8 +49,9 @@
 //
 // # Config file
 //
-// [WithConfigFile] reads pools from JSON. Everything but the scopes can be left
-// out; unknown fields are errors. access_token_validity is in seconds.
+// [WithConfigFile] reads pools from JSON. Clients need a name and scopes, resource
+// servers an identifier; the rest has defaults. Unknown fields are errors.
+// access_token_validity is in seconds.
 //
 //	{
 //	  "pools": [{

@@ -20,7 +20,8 @@ import (
 //	cognito-idp.<region>.amazonaws.com
 //	issuer-cognito-idp.<region>.amazonaws.com
 //
-// also by their FIPS names (auth-fips, cognito-idp-fips).
+// also by their FIPS names (auth-fips, cognito-idp-fips), and for the management
+// API the dual-stack name, cognito-idp.<region>.api.aws.
 // A request to another host is an error; it never reaches the network. The
 // scheme must be https, but for the server's own URL.
 //
