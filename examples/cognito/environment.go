@@ -21,7 +21,7 @@ func environment(server *cognitotest.Server) string {
 	if len(pools) > 0 {
 		region = pools[0].Region()
 	}
-	comment(&out, "AWS CLI and SDKs; they need a region and any credentials, such as AWS_REGION="+region+" AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x")
+	comment(&out, "AWS CLI and SDKs; they need a region and any credentials, such as AWS_REGION="+region+" AWS_DEFAULT_REGION="+region+" AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x")
 	export(&out, "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", server.URL())
 	comment(&out, "app clients with ALLOW_CLIENT_TOKEN_AUTH take COGNITO_USER_POOL_API="+server.URL()+" in place of COGNITO_TOKEN_URL")
 	for _, pool := range pools[:min(len(pools), most)] {
@@ -48,7 +48,11 @@ func poolLines(out *strings.Builder, server *cognitotest.Server, pool *cognitote
 	export(out, "COGNITO_JWKS_URL", pool.JWKSURL())
 	ids, names := pool.ClientIDs(), pool.ClientNames()
 	n := min(len(ids), len(names)) // clients may come and go between the two
-	export(out, "COGNITO_CLIENTS", clientList(ids[:n], names[:n]))
+	if n > 0 {
+		export(out, "COGNITO_CLIENTS", clientList(ids[:n], names[:n]))
+	} else {
+		fmt.Fprintln(out, "unset COGNITO_CLIENTS COGNITO_CLIENT_ID COGNITO_CLIENT_SECRET") // those of another pool
+	}
 	for i, id := range ids[:min(n, most)] {
 		comment(out, "app client "+names[i])
 		export(out, "COGNITO_CLIENT_ID", id)

@@ -107,6 +107,9 @@ func TestPoolWithoutDomain(t *testing.T) {
 	if !strings.Contains(second, "unset COGNITO_TOKEN_URL\n") || !strings.Contains(second, "export COGNITO_USER_POOL_API='"+server.URL()+"'\n") {
 		t.Errorf("without a domain: got\n%s", second)
 	}
+	if !strings.HasSuffix(second, "\nunset COGNITO_CLIENTS COGNITO_CLIENT_ID COGNITO_CLIENT_SECRET\n") || strings.Contains(second, "export COGNITO_CLIENT") {
+		t.Errorf("without a client: got\n%s\nwant that of the pool before unset", second)
+	}
 }
 
 func TestNoPools(t *testing.T) {

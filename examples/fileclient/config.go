@@ -32,7 +32,8 @@ const secretVariable = "COGNITO_CLIENT_SECRET"
 // config is what the command line and the environment say.
 type config struct {
 	addr, ca             string
-	tokenURL, clientID   string
+	tokenURL, api        string // one of the two
+	clientID             string
 	secretFile, password string // where the secret is, or the secret itself
 	command              command
 	args                 []string // after the command
@@ -43,6 +44,7 @@ func (c *config) flags() *envflag.Set {
 	s.String(&c.addr, "addr", "ADDR", "HOST:PORT", "127.0.0.1:8443", "The fileserver.")
 	s.String(&c.ca, "ca", "CA", "FILE", "", "The certificates to trust instead of the system's, as PEM, such as -ca-out of fileserver writes.")
 	s.String(&c.tokenURL, "token-url", "COGNITO_TOKEN_URL", "URL", "", "The token endpoint, such as https://PREFIX.auth.REGION.amazoncognito.com/oauth2/token.")
+	s.String(&c.api, "user-pool-api", "COGNITO_USER_POOL_API", "URL", "", "In place of the token endpoint, for a user pool without a domain: Cognito's API,\nsuch as https://cognito-idp.REGION.amazonaws.com.")
 	s.String(&c.clientID, "client-id", "COGNITO_CLIENT_ID", "ID", "", "The app client's id.")
 	s.String(&c.secretFile, "client-secret-file", "COGNITO_CLIENT_SECRET_FILE", "FILE", "", "A file with the app client's secret.")
 	s.Env(secretVariable, "The app client's secret, if there is no file with it.")
@@ -102,8 +104,10 @@ func (c *config) check() error {
 		return nil
 	}
 	switch {
-	case c.tokenURL == "":
-		return errors.New("-token-url (or COGNITO_TOKEN_URL) is not set: give the token endpoint of the user pool's domain")
+	case c.tokenURL == "" && c.api == "":
+		return errors.New("-token-url (or COGNITO_TOKEN_URL) is not set: give the token endpoint of the user pool's domain, or -user-pool-api if it has none")
+	case c.tokenURL != "" && c.api != "":
+		return errors.New("-token-url (or COGNITO_TOKEN_URL) and -user-pool-api (or COGNITO_USER_POOL_API) are both set: leave one of them out")
 	case c.clientID == "":
 		return errors.New("-client-id (or COGNITO_CLIENT_ID) is not set: give the app client's id")
 	case c.secretFile == "" && c.password == "":
@@ -137,7 +141,7 @@ func connect(ctx context.Context, c *config) (*grpc.ClientConn, func() error, er
 	}
 	// What goes wrong is in the error of the call, so the source has nothing to log.
 	tokens, err := clientauth.NewClientCredentials(
-		clientauth.Config{TokenURL: c.tokenURL, ClientID: c.clientID, Secret: secret},
+		clientauth.Config{TokenURL: c.tokenURL, UserPoolAPI: c.api, ClientID: c.clientID, Secret: secret},
 		clientauth.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, nil, usageError{err}

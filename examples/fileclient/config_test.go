@@ -40,6 +40,8 @@ func TestUsage(t *testing.T) {
 		{"flag after the command", []string{"rm", "a", "-addr", "x"}, client, "flags come before the command"},
 		{"no address", []string{"-addr", "", "ls"}, client, "-addr"},
 		{"no token endpoint", []string{"ls"}, with("COGNITO_TOKEN_URL", ""), "-token-url"},
+		{"token endpoint and API", []string{"ls"}, with("COGNITO_USER_POOL_API", "https://cognito-idp.eu-west-1.amazonaws.com"), "-user-pool-api (or COGNITO_USER_POOL_API) are both set"},
+		{"API in plaintext", []string{"-token-url", "", "-user-pool-api", "http://cognito.example", "ls"}, client, "https"},
 		{"no client id", []string{"ls"}, with("COGNITO_CLIENT_ID", ""), "-client-id"},
 		{"no secret", []string{"ls"}, with("COGNITO_CLIENT_SECRET", ""), "COGNITO_CLIENT_SECRET"},
 		{"two secrets", []string{"-client-secret-file", empty, "ls"}, client, "are both set"},
@@ -88,8 +90,8 @@ func TestHelp(t *testing.T) {
 		t.Errorf("got exit code %d and %q on stderr, want 0 and nothing", code, stderr.String())
 	}
 	want := map[string]string{
-		"addr": "ADDR", "ca": "CA", "token-url": "COGNITO_TOKEN_URL", "client-id": "COGNITO_CLIENT_ID",
-		"client-secret-file": "COGNITO_CLIENT_SECRET_FILE",
+		"addr": "ADDR", "ca": "CA", "token-url": "COGNITO_TOKEN_URL", "user-pool-api": "COGNITO_USER_POOL_API",
+		"client-id": "COGNITO_CLIENT_ID", "client-secret-file": "COGNITO_CLIENT_SECRET_FILE",
 	}
 	got := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^  -(\S+) \S+   or (\S+)$`).FindAllStringSubmatch(stdout.String(), -1) {

@@ -78,7 +78,7 @@ func explain(c *config, err error) string {
 func advice(c *config, got codes.Code, err error) string {
 	if own, ok := errors.AsType[*clientauth.Error](err); ok {
 		if own.Hint() == "" && got == codes.Unavailable {
-			return "check -token-url, and that this machine may reach it"
+			return "check -token-url or -user-pool-api, and that this machine may reach it"
 		}
 		return "" // it says so
 	}
@@ -89,7 +89,7 @@ func advice(c *config, got codes.Code, err error) string {
 		}
 		return "give the app client the scope in Cognito, or use another app client"
 	case codes.Unauthenticated:
-		return "check that -token-url belongs to the user pool that the server trusts"
+		return "check that -token-url or the app client belongs to the user pool that the server trusts"
 	case codes.Unavailable:
 		return "check that the server at " + c.addr + " runs, and that -ca is for its certificate"
 	case codes.NotFound:

@@ -62,7 +62,7 @@ func TestExplain(t *testing.T) {
 		want []string
 	}{
 		{"refused", status.Error(codes.PermissionDenied, "needs demo/read.file"), []string{`read "a\nb": PERMISSION_DENIED: needs demo/read.file: give the app client the scope`}},
-		{"not accepted", status.Error(codes.Unauthenticated, "the token is not valid"), []string{"UNAUTHENTICATED: the token is not valid: check that -token-url"}},
+		{"not accepted", status.Error(codes.Unauthenticated, "the token is not valid"), []string{"UNAUTHENTICATED: the token is not valid: check that -token-url or the app client belongs"}},
 		{"unavailable", status.Error(codes.Unavailable, "no connection"), []string{"UNAVAILABLE: no connection: check that the server at files.internal:8443 runs, and that -ca"}},
 		{"not found", status.Error(codes.NotFound, "there is no file"), []string{"NOT_FOUND: there is no file: ", "fileclient ls"}},
 		{"interrupted", status.FromContextError(context.Canceled).Err(), []string{"CANCELLED"}},

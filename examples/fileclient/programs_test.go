@@ -31,6 +31,7 @@ type world struct {
 const (
 	both     = "both"     // may read and write
 	reader   = "reader"   // may read
+	byAPI    = "api"      // may read; gets its tokens from the API
 	stranger = "stranger" // may do both, and is not on the server's list
 )
 
@@ -42,6 +43,7 @@ func begin(t *testing.T) *world {
 	pool.Clients = []cognitotest.Client{
 		{Name: both, AllowedOAuthScopes: all},
 		{Name: reader, AllowedOAuthScopes: all[:1]},
+		{Name: byAPI, AllowedOAuthScopes: all[:1], ExplicitAuthFlows: []string{"ALLOW_CLIENT_TOKEN_AUTH"}},
 		{Name: stranger, AllowedOAuthScopes: all},
 	}
 	var err error
@@ -58,7 +60,7 @@ func begin(t *testing.T) *world {
 	server.Env = append(os.Environ(),
 		"FILES_ROOT="+t.TempDir(),
 		"COGNITO_USER_POOL_ID="+w.pool.ID(), "COGNITO_ISSUER="+w.pool.Issuer(), "COGNITO_JWKS_URL="+w.pool.JWKSURL(),
-		fmt.Sprintf("COGNITO_CLIENTS=both=%s,reader=%s", w.pool.Client(both).ID, w.pool.Client(reader).ID),
+		fmt.Sprintf("COGNITO_CLIENTS=both=%s,reader=%s,api=%s", w.pool.Client(both).ID, w.pool.Client(reader).ID, w.pool.Client(byAPI).ID),
 		"CA_OUT="+w.ca,
 	)
 	stdout, err := server.StdoutPipe()
@@ -157,6 +159,7 @@ func TestPrograms(t *testing.T) {
 		{"read to a file", reader, "", nil, []string{"read", "d/a", local}, 0, "", nil},
 		{"whoami", reader, "", nil, []string{"whoami"}, 0, "scopes     demo/read.file\n", nil},
 		{"secret in a file", reader, "", map[string]string{"COGNITO_CLIENT_SECRET": "", "COGNITO_CLIENT_SECRET_FILE": secretFile}, []string{"ls"}, 0, "\td/a\n", nil},
+		{"token from the API", byAPI, "", map[string]string{"COGNITO_TOKEN_URL": "", "COGNITO_USER_POOL_API": w.cognito.URL()}, []string{"ls"}, 0, "\td/a\n", nil},
 		{"version", reader, "", map[string]string{"COGNITO_CLIENT_ID": ""}, []string{"version"}, 0, "\n", nil},
 
 		{"no such file", reader, "", nil, []string{"read", "none", local}, 1, "", []string{`read "none": NOT_FOUND: `}},
