@@ -77,7 +77,7 @@ bench: ## Run the benchmarks; compare two runs with .tmp/bin/benchstat
 	@cd interceptors/internal/bench && go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: mutate
-mutate: ## Switch each check of the server side off in turn; keep in docs/mutants.md which test notices
+mutate: ## Switch each check of the server and the client side off in turn; keep in docs/mutants.md which test notices
 	@go run ./interceptors/internal/mutate -o docs/mutants.md
 
 .PHONY: mutate-list

@@ -92,6 +92,7 @@ func TestAnswer(t *testing.T) {
 		text      string
 	}{
 		"405, empty body":          {reply: reply{status: 405}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, text: "/oauth2/token"},
+		"405, OAuth error":         {reply: reply{status: 405, body: `{"error":"invalid_client"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
 		"403, HTML of a WAF":       {reply: reply{status: 403, mime: "text/html", body: leak}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, text: "firewall"},
 		"400, JSON without error":  {reply: reply{status: 400, body: `{"message":"` + leak + `"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
 		"400, error as plain text": {reply: reply{status: 400, mime: "text/plain", body: `{"error":"invalid_client"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
@@ -111,6 +112,7 @@ func TestAnswer(t *testing.T) {
 		"200, HTML as JSON":        {reply: reply{body: "<html>" + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
 		"200, form":                {reply: reply{mime: "application/x-www-form-urlencoded", body: "access_token=" + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
 		"200, JSON as text":        {reply: reply{mime: "text/plain", body: ok(0, 60).body}, reason: ReasonResponse, code: codes.Unavailable},
+		"200, malformed type":      {reply: reply{mime: "application/json; charset", body: ok(0, 60).body}, reason: ReasonResponse, code: codes.Unavailable},
 		"200, error":               {reply: reply{body: `{"error":"invalid_client"}`}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
 		"200, too large":           {reply: reply{body: strings.Repeat(" ", maxBody) + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true, text: "too large"},
 		"400, too large":           {reply: reply{status: 400, body: strings.Repeat(" ", maxBody) + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
@@ -122,6 +124,8 @@ func TestAnswer(t *testing.T) {
 		"unauthorized_client":      {reply: oauthError("unauthorized_client"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "unauthorized_client", text: "AllowedOAuthFlows"},
 		"unsupported_grant_type":   {reply: oauthError("unsupported_grant_type"), reason: ReasonRefused, code: codes.Unauthenticated, oauth: "unsupported_grant_type"},
 		"temporarily_unavailable":  {reply: oauthError("temporarily_unavailable"), reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, oauth: "temporarily_unavailable"},
+		"server_error":             {reply: oauthError("server_error"), reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, oauth: "server_error"},
+		"slow_down":                {reply: oauthError("slow_down"), reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, oauth: "slow_down"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

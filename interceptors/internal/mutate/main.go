@@ -1,9 +1,9 @@
 // Copyright The scopeauth Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command mutate switches each check of the server side off, one at a time, and shows
-// which tests go red. A check whose absence leaves all tests green is a defect: a
-// survivor. Run it from the root of the module:
+// Command mutate switches each check of the server side and of the client side off, one
+// at a time, and shows which tests go red. A check whose absence leaves all tests green is
+// a defect: a survivor. Run it from the root of the module:
 //
 //	go run ./interceptors/internal/mutate -o docs/mutants.md
 //

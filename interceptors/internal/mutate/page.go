@@ -110,10 +110,10 @@ func markdown(results []result) string {
 	}
 	fmt.Fprintf(&b, `# Checks and the tests that guard them
 
-`+"`make mutate`"+` writes this page: do not edit it. Each row is a check of the server side that was switched off,
-alone, and a test that went red then. The tests stop at the first that goes red, so that a row does not name all
-that would notice: at most %d parts of that one test. The next run begins with that test; while it goes red again,
-the row stays. Where (panic) or (timeout) ended the tests, the row names those that were running. A check that
+`+"`make mutate`"+` writes this page: do not edit it. Each row is a check of the server side or the client side that was
+switched off, alone, and a test that went red then. The tests stop at the first that goes red, so that a row does not
+name all that would notice: at most %d parts of that one test. The next run begins with that test; while it goes red
+again, the row stays. Where (panic) or (timeout) ended the tests, the row names those that were running. A check that
 SURVIVES has been through all tests of its packages.
 
 %d checks: %d noticed by tests, %d survive, %d equivalent`, maxShown, len(results), count[killed], count[survived], count[equivalent])
