@@ -6,6 +6,7 @@ package clientauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -226,10 +227,18 @@ func TestScopeSets(t *testing.T) {
 	t.Parallel()
 	endpoint := &fakeEndpoint{}
 	c := newSource(t, endpoint, MaxScopeSets(3))
-	for _, scopes := range [][]string{{"b", "a"}, {"a", "b"}, {"a", "b", "a"}, {"a"}, nil, {"b", "b", "a"}} {
+	for _, scopes := range [][]string{{"b", "a"}, {"a", "b"}, {"a", "b", "a"}, {"a"}, {"a", "a"}, nil, {"b", "b", "a"}} {
 		if err := c.Warm(t.Context(), scopes...); err != nil {
 			t.Fatalf("%v: %v", scopes, err)
 		}
+		clear(scopes) // they are the caller's
+	}
+	var sets []string
+	for _, set := range c.Stats().Sets {
+		sets = append(sets, fmt.Sprint(set.Scopes))
+	}
+	if got, want := strings.Join(sets, " "), "[] [a] [a b]"; got != want {
+		t.Errorf("got the sets %s, want %s", got, want)
 	}
 	if got := endpoint.count(); got != 3 {
 		t.Errorf("got %d fetches, want 3: the order of scopes does not matter", got)
@@ -239,6 +248,7 @@ func TestScopeSets(t *testing.T) {
 	for _, bad := range []string{"", "a b", "a\"", `a\`, "a\n", "ä"} {
 		_, err := c.Token(t.Context(), Request{Scopes: []string{bad}})
 		wantReason(t, err, ReasonScopes, codes.Internal)
+		wantReason(t, c.Warm(t.Context(), bad), ReasonScopes, codes.Internal)
 	}
 	if got := endpoint.count(); got != 3 {
 		t.Errorf("got %d fetches, want 3: refused sets fetch nothing", got)

@@ -255,6 +255,25 @@ func TestPlaintextIsExplained(t *testing.T) {
 	}
 }
 
+// TestOtherErrorsAreNotExplained: an interceptor inside may fail a call before gRPC asks
+// for the token, with a code or a text of its own.
+func TestOtherErrorsAreNotExplained(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err     error
+		carrier carrier
+	}{
+		{err: status.Error(codes.Internal, inPlaintext)},
+		{err: status.Error(codes.Unauthenticated, "no user")},
+		{err: status.Error(codes.Unauthenticated, inPlaintext), carrier: carrier{insecure: true}},
+	} {
+		call := &callCarrier{carrier: &test.carrier}
+		if _, local := errors.AsType[*Error](call.explain(test.err, nil)); local {
+			t.Errorf("%v is explained as plaintext", test.err)
+		}
+	}
+}
+
 // TestTextOfASourcesError is bounded and stays on its line: it may hold what a peer of
 // the source's sent.
 func TestTextOfASourcesError(t *testing.T) {

@@ -150,6 +150,11 @@ func TestGetClientTokenAnswers(t *testing.T) {
 			reply:  reply{status: 400, mime: awsJSON, header: http.Header{"X-Amzn-Errortype": {"NotAuthorizedException:http://LEAKLEAK/"}}},
 			reason: ReasonRefused, code: codes.Unauthenticated, errorType: "NotAuthorizedException",
 		},
+		"another type in the body": {
+			reply:  with(notAuthorized, func(r *reply) { r.body = `{"__type":"TooManyRequestsException"}` }),
+			reason: ReasonRefused, code: codes.Unauthenticated, errorType: "NotAuthorizedException",
+		},
+		"type that is long":           {reply: reply{status: 400, mime: awsJSON, body: `{"__type":"` + strings.Repeat("A", 61) + `"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
 		"type that is none":           {reply: reply{status: 400, mime: awsJSON, body: `{"__type":"LEAKLEAK 1"}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
 		"type that is a number":       {reply: reply{status: 400, mime: awsJSON, body: `{"__type":7}`}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true},
 		"type in HTML":                {reply: reply{status: 400, mime: "text/html", body: notAuthorized.body}, reason: ReasonHTTPStatus, code: codes.Unavailable, transient: true, text: "firewall"},

@@ -5,6 +5,7 @@ package clientauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -43,6 +44,7 @@ func TestConfigErrors(t *testing.T) {
 		"good":                    {cfg: good},
 		"http, loopback IPv4":     {cfg: url("http://127.0.0.1:9000/oauth2/token")},
 		"http, loopback IPv6":     {cfg: url("http://[::1]:9000/oauth2/token")},
+		"http, mapped loopback":   {cfg: url("http://[::ffff:127.0.0.1]:9000/oauth2/token")},
 		"http, localhost":         {cfg: url("http://localhost:9000/oauth2/token")},
 		"http, LOCALHOST":         {cfg: url("http://LOCALHOST:9000/oauth2/token")},
 		"http, another host":      {cfg: url("http://example.com/oauth2/token"), want: "is not https"},
@@ -65,6 +67,8 @@ func TestConfigErrors(t *testing.T) {
 		"another host, own path":  {cfg: url("https://auth.example.com/token")},
 		"no client id":            {cfg: with(func(c *Config) { c.ClientID = "" }), want: "ClientID is empty"},
 		"client id with LF":       {cfg: with(func(c *Config) { c.ClientID = "a\n" }), want: "printable ASCII"},
+		"client id with a space":  {cfg: with(func(c *Config) { c.ClientID = "a b" }), want: "printable ASCII"},
+		"client id with ü":        {cfg: with(func(c *Config) { c.ClientID = "aü" }), want: "printable ASCII"},
 		"colon under Basic":       {cfg: with(func(c *Config) { c.ClientID = "a:b" }), opts: []Option{WithAuthStyle(AuthStyleBasic)}, want: "colon"},
 		"colon, style by itself":  {cfg: with(func(c *Config) { c.ClientID = "a:b" })},
 		"no secret":               {cfg: with(func(c *Config) { c.Secret = nil }), want: "Config.Secret is nil"},
@@ -94,6 +98,29 @@ func TestConfigErrors(t *testing.T) {
 				t.Errorf("the error has the secret: %v", err)
 			}
 		})
+	}
+}
+
+// TestQueryIsNotShown: it may hold a key. The request has it.
+func TestQueryIsNotShown(t *testing.T) {
+	t.Parallel()
+	var asked string
+	transport := roundTripper(func(req *http.Request) (*http.Response, error) {
+		asked = req.URL.String()
+		return nil, errReset
+	})
+	const url = "https://auth.example.com/token?key=hidden"
+	c, err := NewClientCredentials(Config{TokenURL: url, ClientID: testClient, Secret: StaticSecret(testSecret)}, WithTransport(transport))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, failed := c.exchange.fetch(t.Context(), NewSecret(testSecret), nil)
+	if failed == nil || asked != url {
+		t.Fatalf("got %v from %s, want an error from %s", failed, asked, url)
+	}
+	if text := fmt.Sprint(failed, c); strings.Contains(text, "hidden") || !strings.Contains(text, "https://auth.example.com/token") {
+		t.Errorf("got %q, want the URL without its query", text)
 	}
 }
 

@@ -184,7 +184,7 @@ func (c *ClientCredentials) obtain(ctx context.Context, set *tokenSet, w want) (
 		}
 		return c.await(ctx, set, w)
 	case mono >= held.refreshAt && int64(mono) >= set.quietUntil.Load():
-		c.renew(set, CauseStale) //nolint:contextcheck // a flight has no context of a caller
+		c.renew(set) //nolint:contextcheck // a flight has no context of a caller
 	}
 	return held, nil
 }

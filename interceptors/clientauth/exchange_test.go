@@ -113,6 +113,7 @@ func TestAnswer(t *testing.T) {
 		"200, form":                {reply: reply{mime: "application/x-www-form-urlencoded", body: "access_token=" + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
 		"200, JSON as text":        {reply: reply{mime: "text/plain", body: ok(0, 60).body}, reason: ReasonResponse, code: codes.Unavailable},
 		"200, malformed type":      {reply: reply{mime: "application/json; charset", body: ok(0, 60).body}, reason: ReasonResponse, code: codes.Unavailable},
+		"200, type of the API":     {reply: reply{mime: awsJSON, body: ok(0, 60).body}, reason: ReasonResponse, code: codes.Unavailable},
 		"200, error":               {reply: reply{body: `{"error":"invalid_client"}`}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
 		"200, too large":           {reply: reply{body: strings.Repeat(" ", maxBody) + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true, text: "too large"},
 		"400, too large":           {reply: reply{status: 400, body: strings.Repeat(" ", maxBody) + leak}, reason: ReasonResponse, code: codes.Unavailable, transient: true},
@@ -237,6 +238,66 @@ func TestSecretFailure(t *testing.T) {
 		}
 		if name == "error" && !errors.Is(err, errVault) {
 			t.Errorf("%s: got %v, want the cause in it", name, err)
+		}
+	}
+}
+
+// TestTransportWithoutAnswer: a transport that breaks the rules of http.RoundTripper is
+// a fault of the network and no panic.
+func TestTransportWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]*http.Response{"no answer": nil, "no body": {StatusCode: http.StatusOK}} {
+		c := newSource(t, roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil }))
+		_, err := c.exchange.fetch(t.Context(), NewSecret(testSecret), nil)
+		if err == nil || err.Reason() != ReasonNetwork || !err.transient || !strings.Contains(err.Error(), "neither an answer nor an error") {
+			t.Errorf("%s: got %v, want %s", name, err, ReasonNetwork)
+		}
+	}
+}
+
+// TestNothingReplaysTheBody: net/http would send it again, with the secret and for a
+// second token, where a connection ends in the middle of a request.
+func TestNothingReplaysTheBody(t *testing.T) {
+	t.Parallel()
+	for _, cfg := range []Config{{TokenURL: testURL}, {UserPoolAPI: testAPI}} {
+		cfg.ClientID, cfg.Secret = testClient, StaticSecret(testSecret)
+		replays := true
+		c, err := NewClientCredentials(cfg, WithTransport(roundTripper(func(req *http.Request) (*http.Response, error) {
+			replays = req.GetBody != nil
+			return nil, errReset
+		})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.exchange.fetch(t.Context(), NewSecret(testSecret), nil); err == nil || replays {
+			t.Errorf("%s: got %v, and GetBody: %v, want an error and none", c.exchange.endpoint.shown, err, replays)
+		}
+		_ = c.Close()
+	}
+}
+
+// lastGasp gives spaces, and an error together with the last of them.
+type lastGasp struct{ left int }
+
+func (r *lastGasp) Read(p []byte) (int, error) {
+	n := min(len(p), r.left)
+	r.left -= n
+	for i := range n {
+		p[i] = ' '
+	}
+	if r.left == 0 {
+		return n, errReset
+	}
+	return n, nil
+}
+
+// TestLargeBodyThatBreaksOff is too large first of all.
+func TestLargeBodyThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]Reason{maxBody: ReasonNetwork, maxBody + 1: ReasonResponse} {
+		c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return reply{reader: &lastGasp{left: size}} }})
+		if _, err := c.exchange.fetch(t.Context(), NewSecret(testSecret), nil); err == nil || err.Reason() != want {
+			t.Errorf("%d bytes: got %v, want %s", size, err, want)
 		}
 	}
 }

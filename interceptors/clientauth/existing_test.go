@@ -204,7 +204,8 @@ func TestReplaceLeavesTheCallersOptions(t *testing.T) {
 	conn := server.dial(t, newSource(t, &fakeEndpoint{}), AllClientScopes(), WithExistingAuthorization(ExistingReplace))
 	opts := make([]grpc.CallOption, 0, 2)
 	opts = append(opts, grpc.WaitForReady(true))
-	if err := stat(t.Context(), conn, opts...); err != nil {
+	// Generated methods pass on a copy.
+	if err := conn.Invoke(t.Context(), statFile, &filesv1.StatFileRequest{}, &filesv1.StatFileResponse{}, opts...); err != nil {
 		t.Fatal(err)
 	}
 	if opts[:2][1] != nil {

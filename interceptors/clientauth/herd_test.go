@@ -314,11 +314,13 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 		s := stubborn{release: make(chan struct{})}
 		c := newSource(t, s)
 		var wg sync.WaitGroup
+		var freed time.Time
 		wg.Go(func() {
 			_, err := c.Token(t.Context(), Request{})
 			if status.Code(err) != codes.Canceled {
 				t.Errorf("waiter: got %v, want Canceled", err)
 			}
+			freed = time.Now()
 		})
 		synctest.Wait()
 		start := time.Now()
@@ -329,6 +331,9 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 			t.Errorf("Close took %v, want %v", d, closePatience)
 		}
 		wg.Wait()
+		if d := freed.Sub(start); d != 0 {
+			t.Errorf("the waiter got its error %v after Close, want 0", d)
+		}
 		close(s.release)
 	})
 }

@@ -302,6 +302,15 @@ func TestForeignContextErrors(t *testing.T) {
 	}
 }
 
+// TestPeerThatSpeaksSomethingElse: what it said is not told, nor kept in the cause.
+func TestPeerThatSpeaksSomethingElse(t *testing.T) {
+	t.Parallel()
+	text, cause := describe(fmt.Errorf("wrapped: %w", tls.RecordHeaderError{Msg: "no TLS", RecordHeader: [5]byte([]byte("LEAKS"))}))
+	if text != "it does not speak TLS" || cause != nil {
+		t.Errorf("got %q with the cause %v, want that it does not speak TLS", text, cause)
+	}
+}
+
 // TestHugeBodyClosesTheConnection: the endpoint cannot go on sending.
 func TestHugeBodyClosesTheConnection(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,6 +184,25 @@ func TestThrottledOnce(t *testing.T) {
 	}
 }
 
+// TestEndpointThatSaysWhen is not asked before, not even once more in the same fetch.
+func TestEndpointThatSaysWhen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		busy := reply{status: 503, header: http.Header{"Retry-After": {"20"}}}
+		endpoint := &fakeEndpoint{answer: func(int, request) reply { return busy }}
+		c := newSource(t, endpoint)
+		for _, want := range []struct {
+			after    time.Duration
+			requests int
+		}{{0, 1}, {20*time.Second - 1, 1}, {2*time.Second + 1, 2}} {
+			time.Sleep(want.after)
+			_, err := c.Token(t.Context(), Request{})
+			wantReason(t, err, ReasonHTTPStatus, codes.Unavailable)
+			wantCount(t, endpoint, want.requests)
+		}
+	})
+}
+
 // TestGapsAreSpread: programs that started together do not repeat together.
 func TestGapsAreSpread(t *testing.T) {
 	t.Parallel()
@@ -198,6 +218,22 @@ func TestGapsAreSpread(t *testing.T) {
 	}
 	if len(gaps) < 30 {
 		t.Errorf("got %d different gaps of 40, want nearly all", len(gaps))
+	}
+}
+
+// TestPausesAreSpread of each kind.
+func TestPausesAreSpread(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]*Error{
+		"transient": {transient: true}, "refusal": {}, "Retry-After": {transient: true, retryAfter: 20 * time.Second},
+	} {
+		different := map[time.Duration]bool{}
+		for range 20 {
+			different[new(failures).pause(err, 0)] = true
+		}
+		if len(different) < 15 {
+			t.Errorf("%s: got %d different pauses of 20, want nearly all", name, len(different))
+		}
 	}
 }
 
@@ -240,10 +276,14 @@ func TestNoSecretCanBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &fakeEndpoint{}
 		first := func(context.Context) (Secret, error) { return Secret{}, errReset }
-		_, err := sourceWithSecrets(t, endpoint, first, unreadable).Token(t.Context(), Request{})
+		second := &vault{err: os.ErrNotExist}
+		_, err := sourceWithSecrets(t, endpoint, first, second.read).Token(t.Context(), Request{})
 		wantReason(t, err, ReasonSecret, codes.Unavailable)
 		if !strings.Contains(err.Error(), errReset.Error()) {
 			t.Errorf("got %v, want the error of the first secret", err)
+		}
+		if got := second.count(); got != 1 {
+			t.Errorf("the second secret was read %d times, want once in a fetch", got)
 		}
 		wantCount(t, endpoint, 0)
 	})

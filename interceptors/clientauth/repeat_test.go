@@ -39,6 +39,12 @@ func TestRepeatOnce(t *testing.T) {
 		"always": {refuse: func(int, []string) error {
 			return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
 		}, want: codes.Unauthenticated, sent: [][]string{bearer(0), bearer(1)}},
+		"then for another cause": {refuse: func(n int, _ []string) error {
+			if n == 0 {
+				return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
+			}
+			return status.Error(codes.NotFound, "no such file")
+		}, want: codes.NotFound, sent: [][]string{bearer(0), bearer(1)}},
 		"bare":               {refuse: onlyNew(status.Error(codes.Unauthenticated, "no")), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
 		"another domain":     {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, "example.com", reason.TokenInvalid)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},
 		"CLAIM_INVALID":      {refuse: onlyNew(refusal(statFile, codes.Unauthenticated, reason.Domain, reason.ClaimInvalid)), want: codes.Unauthenticated, sent: [][]string{bearer(0)}},

@@ -196,6 +196,10 @@ func TestStatsOfWaiters(t *testing.T) {
 		if got := c.Stats().Sets[0].Waiters; got != 0 {
 			t.Errorf("waiters afterwards: got %d, want 0", got)
 		}
+		clear(c.Stats().Sets[1].Scopes) // a copy
+		if got := c.Stats().Sets[1].Scopes; !slices.Equal(got, []string{"a", "b"}) {
+			t.Errorf("got the scopes %q, want a and b", got)
+		}
 	})
 }
 

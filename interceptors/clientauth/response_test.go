@@ -128,6 +128,9 @@ func TestLife(t *testing.T) {
 		"claims are strings":        {token: lives("2000", "1000"), want: 5 * time.Minute},
 		"claims are fractions":      {token: lives(1300.9, 1000.2), want: 300700 * time.Millisecond, known: true},
 		"claims are out of range":   {token: lives(1e300, 0), inBody: time.Minute, want: time.Minute, known: true},
+		"out of range, alone":       {token: lives(1e300, 0), want: 5 * time.Minute},
+		"JWT of many years":         {token: lives(1<<53, 0), want: 24 * time.Hour, known: true},
+		"exp is no number":          {token: lives(true, 1000), want: 5 * time.Minute},
 		"payload is no JSON object": {token: "aa.bnVsbA.cc", inBody: time.Minute, want: time.Minute, known: true},
 	}
 	for name, test := range tests {
@@ -159,6 +162,9 @@ func TestDecodePayload(t *testing.T) {
 		"two parts":         {token: "a.b"},
 		"four parts":        {token: "a.e30.c.d"},
 		"padding":           {token: "a.e30=.c"},
+		"padded object":     {token: "a.eyJhIjoxMjN9=.c"},
+		"null":              {token: "a.bnVsbA.c"},
+		"array":             {token: "a.W10.c"},
 		"standard alphabet": {token: "a.e+/0.c"},
 		"too long":          {token: "a.e30." + strings.Repeat("c", maxToken)},
 	}

@@ -22,6 +22,7 @@ import (
 
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 	"github.com/scopeauth/scopeauth/interceptors/internal/reason"
+	"github.com/scopeauth/scopeauth/interceptors/policy"
 )
 
 // appendRefused is what a server says about the token of a call of AppendFile.
@@ -305,6 +306,22 @@ func TestRetryStreamsNames(t *testing.T) {
 	}
 	if _, err := PerRPCCredentials(newSource(t, &fakeEndpoint{}), AllClientScopes(), RetryStreams(appendFile)); err == nil || !strings.Contains(err.Error(), "need the interceptors") {
 		t.Errorf("credentials alone: got %v, want what it needs", err)
+	}
+}
+
+// TestRetryStreamsOfMethodsThatAreNotLinked are taken as they are named: a policy may
+// know a service by its name alone. The caller's list is its own.
+func TestRetryStreamsOfMethodsThatAreNotLinked(t *testing.T) {
+	t.Parallel()
+	p, err := policy.New(policy.WithService("x.S", "Stream"), policy.WithRule("/x.S/Stream", policy.AnyOf("d/write")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []string{"/x.S/Stream"}
+	opt := RetryStreams(list...)
+	list[0] = "/x.S/Other"
+	if _, err := StreamClientInterceptor(newSource(t, &fakeEndpoint{}), AllClientScopes(), WithPolicy(p), opt); err != nil {
+		t.Errorf("got %v, want no error", err)
 	}
 }
 

@@ -6,6 +6,7 @@
 package clientauth
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,8 +23,19 @@ func TestSecretPipe(t *testing.T) {
 	if err := syscall.Mkfifo(p.path, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// So no child has the file between its beginning and its own program.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if _, err := SecretFromFile(p.path)(t.Context()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("got %v, want a refusal", err)
+	}
+	// A pipe that nobody reads cannot be opened for writing.
+	writer, err := os.OpenFile(p.path, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err == nil {
+		_ = writer.Close()
+	}
+	if !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("got %v, want %v: the pipe is still open", err, syscall.ENXIO)
 	}
 }
 

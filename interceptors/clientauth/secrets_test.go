@@ -43,6 +43,13 @@ func (v *vault) set(secret string) {
 	v.secret, v.err = secret, nil
 }
 
+// fail makes the store fail.
+func (v *vault) fail(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.secret, v.err = "", err
+}
+
 func (v *vault) count() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -168,6 +175,49 @@ func TestSecretThatIsAnotherEachTime(t *testing.T) {
 		if got := endpoint.count(); got < 2*15 || got > 2*26 {
 			t.Errorf("got %d requests in 10 min for 2 sets of scopes, want 30 to 52", got)
 		}
+	})
+}
+
+// TestManyChangesInVain: however many secrets did not help, another one is tried within
+// about half a minute, and not after the pause that refusals have come to.
+func TestManyChangesInVain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := newApp()
+		n := 0
+		var mu sync.Mutex
+		c := sourceWithSecrets(t, endpoint, func(context.Context) (Secret, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			n++
+			return NewSecret(fmt.Sprint("secret", n)), nil
+		}, nil)
+		for range 3600 {
+			_, err := c.Token(t.Context(), Request{})
+			wantReason(t, err, ReasonRefused, codes.Unauthenticated)
+			time.Sleep(time.Second)
+		}
+		if got := endpoint.count(); got < 90 || got > 125 {
+			t.Errorf("got %d requests in an hour, want 90 to 125", got)
+		}
+	})
+}
+
+// TestStoreThatFailsWhileDenied changes nothing: neither its failure nor the same secret
+// after it is another secret.
+func TestStoreThatFailsWhileDenied(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		endpoint, store := newApp("right"), &vault{secret: "wrong"}
+		c := sourceWithSecrets(t, endpoint, store.read, nil)
+		_, err := c.Token(t.Context(), Request{})
+		wantReason(t, err, ReasonRefused, codes.Unauthenticated)
+		time.Sleep(lookGap)
+		store.fail(errReset)
+		wantDenied(t, c, 5*time.Second)
+		store.set("wrong")
+		wantDenied(t, c, 5*time.Second)
+		wantCount(t, &endpoint.fakeEndpoint, 1)
 	})
 }
 

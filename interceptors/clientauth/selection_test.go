@@ -4,6 +4,7 @@
 package clientauth
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -204,6 +205,35 @@ func TestNeedsToken(t *testing.T) {
 				t.Errorf("got %v, want what to add", err)
 			}
 		})
+	}
+}
+
+// TestFixedScopesWithASourceOfOnesOwn are checked too, and are not the caller's list.
+func TestFixedScopesWithASourceOfOnesOwn(t *testing.T) {
+	t.Parallel()
+	src := sourceFunc(func(context.Context, Request) (Token, error) { return Token{}, errReset })
+	if _, err := newCarrier(src, FixedScopes("a/x b/y"), nil); err == nil || !strings.Contains(err.Error(), "is no scope") {
+		t.Errorf("got %v, want that it is no scope", err)
+	}
+	list := []string{"a/x"}
+	selection := FixedScopes(list...)
+	list[0] = "b/y"
+	c, err := newCarrier(src, selection, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := onlySlot(t, c).scopes; !slices.Equal(got, []string{"a/x"}) {
+		t.Errorf("got %q, want what was selected", got)
+	}
+}
+
+// TestTextOfARefusedMethod stays on its line: a proxy calls what its own caller names.
+func TestTextOfARefusedMethod(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{notNamed(nil, "/x.S/First\nSecond"), notKnown(&policy.Policy{}, "/x.S/First\nSecond")} {
+		if text := err.Error(); strings.Contains(text, "First\n") || !strings.Contains(text, "First?Second") {
+			t.Errorf("got %q, want it on one line", text)
+		}
 	}
 }
 

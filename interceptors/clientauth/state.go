@@ -193,8 +193,8 @@ func (c *ClientCredentials) join(set *tokenSet, w want) (*flight, *entry, error)
 	return f, nil, err
 }
 
-// renew starts a flight in the background if it is time.
-func (c *ClientCredentials) renew(set *tokenSet, cause Cause) {
+// renew starts a flight in the background for a stale token if it is time.
+func (c *ClientCredentials) renew(set *tokenSet) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	now := c.clock.mono()
@@ -207,7 +207,7 @@ func (c *ClientCredentials) renew(set *tokenSet, cause Cause) {
 		return
 	}
 	// A closed source starts nothing, and the caller has its token.
-	_, _ = c.start(set, cause, 0)
+	_, _ = c.start(set, CauseStale, 0)
 }
 
 // turn returns when there is something to do about a token that is due to be renewed.

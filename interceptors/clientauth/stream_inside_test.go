@@ -5,10 +5,14 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	filesv1 "github.com/scopeauth/scopeauth/gen/demo/files/v1"
 )
@@ -87,5 +91,37 @@ func TestServerStreamLetsGoOfItsRequest(t *testing.T) {
 				t.Error("the request is still held")
 			}
 		})
+	}
+}
+
+// unsentStream refuses to send, and is refused.
+type unsentStream struct{ grpc.ClientStream }
+
+func (unsentStream) SendMsg(any) error { return errReset }
+func (unsentStream) CloseSend() error  { return nil }
+func (unsentStream) RecvMsg(any) error { return readRefused() }
+
+// TestServerStreamDoesNotSendWhatFailed: an interceptor inside did not let the message
+// pass, so that it is not sent by a repetition either.
+func TestServerStreamDoesNotSendWhatFailed(t *testing.T) {
+	t.Parallel()
+	opened := 0
+	call := &callCarrier{carrier: &carrier{}, slot: &slot{}, method: readFile}
+	call.sent.Store(NewToken("first", time.Time{}).p)
+	stream := &serverStream{call: call, current: unsentStream{}, open: func(*callCarrier) (grpc.ClientStream, error) {
+		opened++
+		return nil, errReset
+	}}
+	if err := stream.SendMsg(&filesv1.ReadFileRequest{}); !errors.Is(err, errReset) {
+		t.Errorf("SendMsg: got %v, want its error", err)
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Error(err)
+	}
+	if err := stream.RecvMsg(&filesv1.ReadFileResponse{}); status.Code(err) != codes.Unauthenticated || opened != 0 {
+		t.Errorf("got %v after opening %d more streams, want the server's error after 0", err, opened)
+	}
+	if call.slot.rejected.Load() == nil {
+		t.Error("the next call would not get another token")
 	}
 }

@@ -205,6 +205,34 @@ func TestLogHandlers(t *testing.T) {
 	}
 }
 
+// TestLevelOfAFailure: it is a warning while calls go on, and an error when they fail.
+func TestLevelOfAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		logs := &logBuffer{}
+		c := newSource(t, &fakeEndpoint{answer: func(n int, _ request) reply {
+			if n == 0 {
+				return ok(n, 3600)
+			}
+			return page(503)
+		}}, WithLogger(logs.logger()))
+		value(t, c)
+		time.Sleep(52 * time.Minute)
+		value(t, c)
+		time.Sleep(time.Second)
+		if got := logs.String(); !strings.Contains(got, "level=WARN") || strings.Contains(got, "level=ERROR") {
+			t.Errorf("with a token: got the log %q, want a warning", got)
+		}
+		time.Sleep(10 * time.Minute)
+		_, err := c.Token(t.Context(), Request{})
+		wantReason(t, err, ReasonHTTPStatus, codes.Unavailable)
+		synctest.Wait()
+		if got := logs.String(); strings.Count(got, "level=ERROR") != 1 {
+			t.Errorf("without a token: got the log %q, want one error", got)
+		}
+	})
+}
+
 // TestCloseIsNoFailure: a request that Close gave up is not logged as one.
 func TestCloseIsNoFailure(t *testing.T) {
 	t.Parallel()

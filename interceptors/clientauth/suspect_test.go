@@ -90,7 +90,14 @@ func TestSuspendWithAnEndpointThatHangs(t *testing.T) {
 				}
 			})
 		}
+		time.Sleep(100 * time.Millisecond)
+		if got := c.Stats().Sets[0].Waiters; got != 1 {
+			t.Errorf("waiters after 100 ms: got %d, want 1", got)
+		}
 		wg.Wait()
+		if got := c.Stats().Sets[0].Waiters; got != 0 {
+			t.Errorf("waiters afterwards: got %d, want 0", got)
+		}
 	})
 }
 

@@ -55,23 +55,26 @@ func TestWarmWithoutScopes(t *testing.T) {
 }
 
 // TestWarmWithoutScopesGoesOn: the failure of one token does not keep the others from
-// being fetched, and is the error.
+// being fetched, and is the error: the first of two.
 func TestWarmWithoutScopesGoesOn(t *testing.T) {
 	t.Parallel()
 	endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
-		if n == 0 {
+		switch n {
+		case 0:
 			return oauthError("invalid_scope")
+		case 2:
+			return page(429)
 		}
 		return ok(n, 3600)
 	}}
 	c := newSource(t, endpoint)
-	for _, scope := range []string{"a", "b"} {
+	for _, scope := range []string{"a", "b", "c"} {
 		if _, err := PerRPCCredentials(c, FixedScopes(scope)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wantReason(t, c.Warm(t.Context()), ReasonRefused, codes.Unauthenticated)
-	if got := endpoint.count(); got != 2 {
-		t.Errorf("requests: got %d, want 2", got)
+	if got := endpoint.count(); got != 3 {
+		t.Errorf("requests: got %d, want 3", got)
 	}
 }

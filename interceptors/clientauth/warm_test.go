@@ -224,21 +224,26 @@ func TestSpreadWarm(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
+		start = time.Now()
 		wantReason(t, newSource(t, endpoint, SpreadWarm(1<<62)).Warm(ctx), ReasonContext, codes.DeadlineExceeded)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("a deadline of 1 s ended the wait after %v", took)
+		}
 	})
 	if _, err := NewClientCredentials(Config{TokenURL: testURL, ClientID: testClient, Secret: StaticSecret(testSecret)}, SpreadWarm(0)); err == nil {
 		t.Error("SpreadWarm(0): got no error")
 	}
 }
 
-// TestWaitInBackoff: calls wait for the next try and share it; a refusal comes at once.
+// TestWaitInBackoff: calls wait for the next try and share it, also where that is later
+// than a fetch may take; a refusal comes at once.
 func TestWaitInBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := &fakeEndpoint{answer: func(n int, _ request) reply {
 			switch n {
 			case 0:
-				return reply{status: 429, header: map[string][]string{"Retry-After": {"10"}}}
+				return reply{status: 429, header: map[string][]string{"Retry-After": {"20"}}}
 			case 1:
 				return ok(n, 100)
 			default:
@@ -260,8 +265,8 @@ func TestWaitInBackoff(t *testing.T) {
 					wantReason(t, err, ReasonContext, codes.DeadlineExceeded)
 					return
 				}
-				if got := value(t, c); got != opaque(1) || time.Since(start) < 10*time.Second || time.Since(start) > 11*time.Second {
-					t.Errorf("got %q after %v, want token 1 after 10 to 11 s", got, time.Since(start))
+				if got := value(t, c); got != opaque(1) || time.Since(start) < 20*time.Second || time.Since(start) > 22*time.Second {
+					t.Errorf("got %q after %v, want token 1 after 20 to 22 s", got, time.Since(start))
 				}
 			})
 		}
