@@ -5,6 +5,7 @@ package clientauth
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -118,14 +119,8 @@ func nothingIsPrinted(t *testing.T) {
 	} {
 		hidden(t, what, everyWay(x))
 	}
-	for what, text := range map[string]string{
-		"Token": fmt.Sprint(token), "Secret": fmt.Sprint(secret), "GoString": token.GoString() + secret.GoString(),
-		"String": token.String() + secret.String(), "LogValue": token.LogValue().String(), "Secret's LogValue": secret.LogValue().String(),
-	} {
-		if !strings.Contains(text, "[redacted]") {
-			t.Errorf("%s: got %q, want [redacted]", what, text)
-		}
-	}
+	wantRedacted(t, "Token", token)
+	wantRedacted(t, "Secret", secret)
 	if got, err := json.Marshal([]any{token, secret}); err != nil || string(got) != `["[redacted]","[redacted]"]` {
 		t.Errorf("JSON: got %s, %v", got, err)
 	}
@@ -133,6 +128,31 @@ func nothingIsPrinted(t *testing.T) {
 		t.Error("the fetch was not logged: without it this test finds nothing")
 	}
 	hidden(t, "the log", logs.String())
+}
+
+// wantRedacted asks each of the methods that print.
+func wantRedacted(t *testing.T, what string, x interface {
+	fmt.Stringer
+	fmt.GoStringer
+	slog.LogValuer
+	encoding.TextMarshaler
+	json.Marshaler
+},
+) {
+	t.Helper()
+	asText, errText := x.MarshalText()
+	asJSON, errJSON := x.MarshalJSON()
+	if err := errors.Join(errText, errJSON); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	for method, text := range map[string]string{
+		"Format": fmt.Sprint(x), "String": x.String(), "GoString": x.GoString(), "LogValue": x.LogValue().String(),
+		"MarshalText": string(asText), "MarshalJSON": strings.Trim(string(asJSON), `"`),
+	} {
+		if text != redacted {
+			t.Errorf("%s of %s: got %q, want %s", method, what, text, redacted)
+		}
+	}
 }
 
 // TestWhatTestsPrint is the control of what newSource does for all tests: what a source
