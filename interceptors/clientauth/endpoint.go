@@ -5,7 +5,6 @@ package clientauth
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -109,19 +108,13 @@ func newTransport() *http.Transport {
 	}
 }
 
-var errProxy = errors.New("the proxy URL in the environment cannot be parsed")
-
-// proxyFromEnvironment gives the proxy for https, and none for http. It hides the text of a malformed proxy URL, which may hold a
-// password.
+// proxyFromEnvironment gives the proxy for https, and none for http. A proxy URL that cannot
+// be parsed is none for net/http: the request then goes out directly.
 func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
 	if req.URL.Scheme == "http" {
 		// That is a loopback host under any of its names, and a proxy would get the
 		// secret in plaintext.
 		return nil, nil //nolint:nilnil // as http.Transport.Proxy says no proxy
 	}
-	proxy, err := http.ProxyFromEnvironment(req)
-	if err != nil {
-		return nil, errProxy
-	}
-	return proxy, nil
+	return http.ProxyFromEnvironment(req)
 }

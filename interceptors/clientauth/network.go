@@ -48,7 +48,7 @@ func describe(err error) (text string, cause error) {
 	case strings.HasPrefix(err.Error(), "tls: "):
 		return printable(err.Error(), 300), nil
 	}
-	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, errNoAnswer, errProxy} {
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, errNoAnswer} {
 		if errors.Is(err, known) {
 			return "the connection ended: " + known.Error(), known
 		}
