@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -216,5 +217,37 @@ func TestKeyPairIsChecked(t *testing.T) {
 				t.Errorf("%s, %s: got no error", name, how)
 			}
 		}
+	}
+}
+
+// A pool that is deleted while its keys are rotated is gone, and that is all.
+func TestRotationOfAPoolThatIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	pairs := testKeys()
+	for i := range 200 {
+		pool := Pool{Name: "short-lived", Keys: pairs[0]}.completed(DropScopes, 0)
+		if err := s.store.commit(func() (change, error) { return pool.change(testNow), nil }); err != nil {
+			t.Fatal(err)
+		}
+		p := s.Pool(pool.ID)
+		rotations := make(chan struct{})
+		var rotating sync.WaitGroup
+		rotating.Go(func() {
+			defer close(rotations)
+			for n := 1; p.RotateKeysTo(pairs[n%3], 1) == nil; n++ {
+				select {
+				case rotations <- struct{}{}:
+				default:
+				}
+			}
+		})
+		for range i % 7 {
+			<-rotations
+		}
+		if err := p.commit(func() (change, error) { return change{Delete: true}, nil }); err != nil {
+			t.Error(err)
+		}
+		rotating.Wait()
 	}
 }

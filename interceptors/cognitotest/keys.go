@@ -173,7 +173,8 @@ func (r *keyRing) rotate(pair KeyPair, keep int) error {
 			return failf("rotation to a key that the pool already has; give a new pair")
 		}
 	}
-	return r.replace(append(keyPairs{pair}, r.own()[:min(max(keep, 0), len(old))]...))
+	kept := old[:min(max(keep, 0), len(old))] // not what there is now: the pool may have been deleted meanwhile
+	return r.replace(append(keyPairs{pair}, given(kept)...))
 }
 
 func (r *keyRing) dropOld() error {
@@ -205,8 +206,12 @@ func (r *keyRing) own() keyPairs {
 	if pairs == nil {
 		return nil
 	}
-	own := make(keyPairs, len(*pairs))
-	for i, p := range *pairs {
+	return given(*pairs)
+}
+
+func given(pairs []keyPair) keyPairs {
+	own := make(keyPairs, len(pairs))
+	for i, p := range pairs {
 		own[i] = KeyPair{AccessToken: p.access.key, IDToken: p.id.key}
 	}
 	return own
