@@ -225,7 +225,7 @@ func TestRotationOfAPoolThatIsBeingDeleted(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, WithPool(testPool()), WithoutListener())
 	pairs := testKeys()
-	for i := range 200 {
+	for i := range 60 {
 		pool := Pool{Name: "short-lived", Keys: pairs[0]}.completed(DropScopes, 0)
 		if err := s.store.commit(func() (change, error) { return pool.change(testNow), nil }); err != nil {
 			t.Fatal(err)

@@ -18,7 +18,7 @@ const uuid = `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12
 
 var uuidPattern = regexp.MustCompile("^" + uuid + "$")
 
-// domainHeaders are all headers of an answer of the domain; a pattern stands
+// domainHeaders are all headers of an answer of the domain on the server's own host; a pattern stands
 // between slashes. Content-Type, Content-Length, Allow and what belongs to the
 // connection are looked at separately.
 var domainHeaders = map[string]string{
@@ -28,7 +28,6 @@ var domainHeaders = map[string]string{
 	"Pragma":                      "no-cache",
 	"Server":                      "Server",
 	"Set-Cookie":                  "/^XSRF-TOKEN=" + uuid + "; Path=/; Secure; HttpOnly; SameSite=Lax$/",
-	"Strict-Transport-Security":   "max-age=31536000 ; includeSubDomains",
 	"X-Amz-Cognito-Request-Id":    "/^" + uuid + "$/",
 	"X-Application-Context":       "application:prod:8443",
 	"X-Content-Type-Options":      "nosniff",
@@ -70,6 +69,28 @@ func TestTokenEndpointAnswersAsCognito(t *testing.T) {
 				r.send(t, s, rt)
 			})
 		}
+	}
+}
+
+// A browser keeps Strict-Transport-Security for a host and all its ports: an
+// emulator with a certificate for localhost must not send it for that name.
+func TestStrictTransportSecurityIsForCognitosHostsOnly(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(testPool()), WithoutListener())
+	for path, r := range map[string]row{
+		"/oauth2/token":  {header: basic(), body: cc, status: 200, want: issued, scope: "demo/read.file demo/write.file"},
+		"/oauth2/revoke": {header: basic(), body: "token=a.b.c", status: 400, want: `{"error":"unsupported_token_type"}`},
+		"/oauth/token":   {header: basic(), body: cc, status: 405, allow: "GET"},
+	} {
+		resp, body := exchange(t, s.Transport(), http.MethodPost, "https://my-prefix.auth.eu-central-1.amazoncognito.com"+path, r.body, r.header)
+		const name, want = "Strict-Transport-Security", "max-age=31536000 ; includeSubDomains"
+		if got := resp.Header.Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %s %q, want %q", path, name, got, want)
+		}
+		resp.Header.Del(name)
+		r.check(t, resp, body)
+		r.path = "/my-prefix" + path
+		r.send(t, s, s.Transport()) // all headers, and no other
 	}
 }
 

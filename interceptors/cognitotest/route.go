@@ -112,7 +112,7 @@ func unknownPath(in *inbound) reply {
 	if in.method == http.MethodGet || in.method == http.MethodHead {
 		return emptyReply(http.StatusNotFound)
 	}
-	r := domainReply(emptyReply(http.StatusMethodNotAllowed))
+	r := domainReply(in, emptyReply(http.StatusMethodNotAllowed))
 	r.header.Set("Allow", http.MethodGet)
 	return r
 }

@@ -70,29 +70,29 @@ func (p *UserPool) serveToken(ctx context.Context, in *inbound) (reply, error) {
 func (p *UserPool) token(ctx context.Context, in *inbound, fault *Fault, entry *TokenRequest) reply {
 	answers := &p.server.answers
 	if in.method != http.MethodPost {
-		return domainReply(emptyReply(http.StatusMethodNotAllowed))
+		return domainReply(in, emptyReply(http.StatusMethodNotAllowed))
 	}
 	if !isForm(in.header) {
-		return p.notAForm()
+		return p.notAForm(in)
 	}
 	if !p.server.throttle.allow(p.server.clock()) {
 		entry.Throttled = true
-		return domainReply(jsonReply(answers.ThrottledStatus, messageBody{"Rate exceeded"}))
+		return domainReply(in, jsonReply(answers.ThrottledStatus, messageBody{"Rate exceeded"}))
 	}
 	body, code := p.grant(ctx, in, fault, entry)
 	if code != "" {
 		entry.Error = code
-		return p.refusal(code)
+		return p.refusal(in, code)
 	}
-	return domainReply(jsonReply(http.StatusOK, body))
+	return domainReply(in, jsonReply(http.StatusOK, body))
 }
 
 // notAForm answers a content type that is not that of a form.
-func (p *UserPool) notAForm() reply {
+func (p *UserPool) notAForm(in *inbound) reply {
 	if p.server.answers.NotAFormStatus == http.StatusBadRequest {
-		return p.refusal(invalidRequest)
+		return p.refusal(in, invalidRequest)
 	}
-	return domainReply(emptyReply(http.StatusMethodNotAllowed))
+	return domainReply(in, emptyReply(http.StatusMethodNotAllowed))
 }
 
 // grant checks a token request and issues the token, or names the error.
@@ -231,29 +231,29 @@ func (p *UserPool) grantScopes(c *client, asked string) ([]string, bool) {
 // is no token at all is answered as revoked.
 func (p *UserPool) serveRevoke(in *inbound) reply {
 	if in.method != http.MethodPost {
-		return domainReply(emptyReply(http.StatusMethodNotAllowed))
+		return domainReply(in, emptyReply(http.StatusMethodNotAllowed))
 	}
 	if !isForm(in.header) {
-		return p.notAForm()
+		return p.notAForm(in)
 	}
 	form, err := parseForm(in.body)
 	if in.tooLong || err != nil || form["token"] == "" {
-		return p.refusal(invalidRequest)
+		return p.refusal(in, invalidRequest)
 	}
 	c, code := p.authenticate(in.header, form)
 	if code != "" {
-		return domainReply(jsonReply(http.StatusUnauthorized, errorBody{invalidClient}))
+		return domainReply(in, jsonReply(http.StatusUnauthorized, errorBody{invalidClient}))
 	}
 	if string(c.record.Kept["EnableTokenRevocation"]) == "false" {
-		return p.refusal(invalidRequest)
+		return p.refusal(in, invalidRequest)
 	}
 	if strings.Count(form["token"], ".") == 2 {
-		return p.refusal(unsupportedTokenType) // an access or ID token
+		return p.refusal(in, unsupportedTokenType) // an access or ID token
 	}
-	return domainReply(emptyReply(http.StatusOK))
+	return domainReply(in, emptyReply(http.StatusOK))
 }
 
-func (p *UserPool) refusal(code string) reply {
+func (p *UserPool) refusal(in *inbound, code string) reply {
 	status := http.StatusBadRequest
 	switch code {
 	case invalidClient:
@@ -261,27 +261,31 @@ func (p *UserPool) refusal(code string) reply {
 	case serverError:
 		status = http.StatusInternalServerError
 	}
-	return domainReply(jsonReply(status, errorBody{code}))
+	return domainReply(in, jsonReply(status, errorBody{code}))
 }
 
 // domainHeader is on each answer of a domain. It is what a captured answer of a
-// Cognito domain had, but for the two members that are new each time.
+// Cognito domain had, but for those that domainReply adds.
 var domainHeader = http.Header{
 	"Access-Control-Allow-Origin": {"*"},
 	"Cache-Control":               {"no-cache, no-store, max-age=0, must-revalidate"},
 	"Expires":                     {"0"},
 	"Pragma":                      {"no-cache"},
 	"Server":                      {"Server"},
-	"Strict-Transport-Security":   {"max-age=31536000 ; includeSubDomains"},
 	"X-Application-Context":       {"application:prod:8443"},
 	"X-Content-Type-Options":      {"nosniff"},
 	"X-Frame-Options":             {"DENY"},
 	"X-Xss-Protection":            {"1; mode=block"},
 }
 
-// domainReply adds the headers of a domain.
-func domainReply(r reply) reply {
+// domainReply adds the headers of a domain. Strict-Transport-Security is sent for Cognito's
+// host names only: with a certificate for localhost a browser would keep it, and
+// refuse plain HTTP of everything else that its user develops there.
+func domainReply(in *inbound, r reply) reply {
 	maps.Copy(r.header, domainHeader)
+	if in.cognitoHost {
+		r.header["Strict-Transport-Security"] = []string{"max-age=31536000 ; includeSubDomains"}
+	}
 	r.header["Set-Cookie"] = []string{"XSRF-TOKEN=" + newUUID() + "; Path=/; Secure; HttpOnly; SameSite=Lax"}
 	r.header["X-Amz-Cognito-Request-Id"] = []string{newUUID()}
 	return r
