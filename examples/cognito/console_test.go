@@ -4,10 +4,12 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
 )
@@ -51,7 +53,13 @@ func TestConsoleInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	cmd := exec.CommandContext(t.Context(), node, "console.mjs", server.URL())
+	ctx := t.Context()
+	if end, ok := t.Deadline(); ok { // a little earlier, so that the output says in which step it was
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-10*time.Second))
+		defer cancel()
+	}
+	cmd := exec.CommandContext(ctx, node, "console.mjs", server.URL())
 	cmd.Dir = "browser"
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium)
 	if dir := os.Getenv("SCOPEAUTH_SCREENSHOT"); dir != "" {

@@ -6,10 +6,15 @@ import http from 'node:http';
 import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 
+// patience is how long something may take before it counts as a failure, in
+// milliseconds: on a slow machine everything takes long.
+export const patience = 300_000;
+
 // launch starts Debian's Chromium. As root it has no sandbox of its own.
 export function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    timeout: patience,
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync',
@@ -18,12 +23,21 @@ export function launch() {
 }
 
 // watch collects what must not happen on a page: violations of its policy,
-// errors of its scripts, requests to elsewhere.
+// errors of its scripts, requests to elsewhere. It keeps what the page says,
+// which is not shown for long, and takes its time limits away.
 export async function watch(page, url) {
   const found = [];
   await page.addInitScript(() => {
     globalThis.violations = [];
     document.addEventListener('securitypolicyviolation', (e) => { globalThis.violations.push(`${e.violatedDirective} ${e.blockedURI}`); });
+    globalThis.said = [];
+    document.addEventListener('DOMContentLoaded', () => {
+      const status = document.getElementById('status');
+      if (status) {
+        new MutationObserver(() => { globalThis.said.push(status.textContent); }).observe(status, { childList: true });
+      }
+    });
+    AbortSignal.timeout = () => new AbortController().signal;
   });
   page.on('pageerror', (error) => found.push(`error of a script: ${error.message}`));
   page.on('request', (request) => {
@@ -132,8 +146,14 @@ export class Page {
     await dialog.waitFor({ state: 'detached' });
   }
 
+  // says waits until the page says a text, or has said it since what the test
+  // heard before.
   async says(text) {
-    await this.page.getByRole('status').filter({ hasText: text }).waitFor();
+    await until(`the page says ${text}`, () => this.page.evaluate((wanted) => {
+      const at = globalThis.said.findIndex((s) => s.includes(wanted));
+      globalThis.said.splice(0, at + 1);
+      return at >= 0;
+    }, text));
   }
 
   // request asks for a token with the form as it is, and waits for the outcome.
@@ -197,12 +217,12 @@ export class Page {
 
 // until waits for a condition on values that no locator shows.
 export async function until(what, condition) {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + patience;
   for (;;) {
     if (await condition()) {
       return;
     }
-    assert.ok(Date.now() < end, `not within a minute: ${what}`);
+    assert.ok(Date.now() < end, `not within ${patience} ms: ${what}`);
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
 }

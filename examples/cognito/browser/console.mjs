@@ -4,7 +4,7 @@
 // Uses the console as a person does. The argument is the address of a server
 // that was just started; each step builds on those before it.
 
-import { launch, Page, watch } from './browser.mjs';
+import { launch, Page, patience, watch } from './browser.mjs';
 import { screenshots } from './screenshots.mjs';
 import { cognitoSteps, deleteSteps } from './steps-cognito.mjs';
 import { lastSteps, pageSteps } from './steps-page.mjs';
@@ -12,7 +12,7 @@ import { lastSteps, pageSteps } from './steps-page.mjs';
 const url = process.argv[2];
 const browser = await launch();
 const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: 'light', reducedMotion: 'reduce' });
-context.setDefaultTimeout(60_000);
+context.setDefaultTimeout(patience);
 const page = await context.newPage();
 const watched = await watch(page, url);
 const ui = new Page(page);

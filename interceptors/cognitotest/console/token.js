@@ -47,7 +47,6 @@ async function drawForm() {
 // not have is the way to see what becomes of it.
 async function drawScopes() {
   const box = byId('token-scopes');
-  const ticked = new Set([...box.querySelectorAll('input:checked')].map((i) => i.value));
   const id = byId('token-client').value;
   if (!id || !domain()) {
     draw(box, el('p', { class: 'muted' }, id
@@ -65,6 +64,8 @@ async function drawScopes() {
     return; // another client was chosen meanwhile
   }
   const custom = customScopes();
+  // Not before the client has come: meanwhile its user may tick another one.
+  const ticked = new Set([...box.querySelectorAll('input:checked')].map((i) => i.value));
   draw(box, custom.length === 0
     ? el('p', { class: 'muted' }, 'The pool has no custom scopes: create a resource server.')
     : custom.map((scope) => check(el('span', null,
