@@ -58,7 +58,7 @@ func createUserPoolDomain(in *input) action {
 // problem checks the form of a domain.
 func (d domainRecord) problem(isCustom bool) error {
 	switch word := reservedInDomain.FindString(d.Name); {
-	case isCustom && !customPattern.MatchString(d.Name):
+	case isCustom && !isCustomDomain(d.Name):
 		return invalidParameter("Custom domain is not a valid subdomain: %s", d.Name)
 	case isCustom && !strings.Contains(d.CertificateARN, ":acm:us-east-1:"):
 		return invalidParameter("The certificate of a custom domain must be one of AWS Certificate Manager in us-east-1.")

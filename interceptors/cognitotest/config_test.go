@@ -170,6 +170,7 @@ func TestRow33PoolsAreChecked(t *testing.T) {
 		"domain with aws":           {func(p *Pool) { p.Domain = "my-aws-x" }, "aws, amazon or cognito"},
 		"domain with cognito":       {func(p *Pool) { p.Domain = "cognito" }, "aws, amazon or cognito"},
 		"custom domain":             {func(p *Pool) { p.Domain = "auth.aws.example.com" }, ""},
+		"custom domain of Amazon":   {func(p *Pool) { p.Domain = "s2s-test.auth.us-east-1.amazoncognito.com" }, "no custom domain"},
 		"custom domain, wrong":      {func(p *Pool) { p.Domain = "auth..example.com" }, "no custom domain"},
 		"issuer":                    {func(p *Pool) { p.Issuer = "NEW" }, "issuer is EMULATOR"},
 		"disallowed scopes":         {func(p *Pool) { p.DisallowedScopes = "keep" }, `"drop" or "reject"`},

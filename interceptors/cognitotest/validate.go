@@ -35,12 +35,19 @@ var (
 	namePattern      = regexp.MustCompile(`^[\w\s+=,.@-]+$`)
 	prefixPattern    = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
 	customPattern    = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+	amazonsOwn       = regexp.MustCompile(`\.(?:amazoncognito\.com|amazonaws\.com|api\.aws)$`)
 	reservedInDomain = regexp.MustCompile(`aws|amazon|cognito`)
 	identPattern     = regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]{1,256}$`)
 	scopePattern     = regexp.MustCompile(`^[\x21\x23-\x2E\x30-\x5B\x5D-\x7E]{1,256}$`)
 	clientIDPattern  = regexp.MustCompile(`^[\w+]{1,128}$`)
 	secretPattern    = regexp.MustCompile(`^[\w+]{24,64}$`)
 )
+
+// isCustomDomain reports whether a name can be a custom domain. Amazon's own host
+// names cannot: they are those of other pools and of the API.
+func isCustomDomain(name string) bool {
+	return len(name) <= 253 && customPattern.MatchString(name) && !amazonsOwn.MatchString(name)
+}
 
 // standardScopes exist in every pool; machine-to-machine tokens never carry them.
 var standardScopes = map[string]bool{
@@ -126,8 +133,8 @@ func (p Pool) check(found *problems, at string) {
 		found.addf(at, "name has 1 to 128 characters: letters, digits, space and _+=,.@-, got %q", p.Name)
 	}
 	switch custom := strings.Contains(p.Domain, "."); {
-	case custom && (len(p.Domain) > 253 || !customPattern.MatchString(p.Domain)):
-		found.addf(at, "domain %q is no custom domain: lower case labels, for example auth.example.com", p.Domain)
+	case custom && !isCustomDomain(p.Domain):
+		found.addf(at, "domain %q is no custom domain: lower case labels, none of Amazon's own, for example auth.example.com", p.Domain)
 	case !custom && !prefixPattern.MatchString(p.Domain):
 		found.addf(at, "domain %q is no prefix: 1 to 63 characters a-z, 0-9 and -, not at the ends", p.Domain)
 	case !custom && reservedInDomain.MatchString(p.Domain):
