@@ -6,12 +6,10 @@ package cognitotest
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -347,78 +345,5 @@ func TestNoticesAreCopies(t *testing.T) {
 	s.Notices()[0] = ""
 	if s.Notices()[0] == "" {
 		t.Error("the server's own slice was changed")
-	}
-}
-
-// FuzzState has a journal with any lines. What a server starts with can be
-// written and read back.
-func FuzzState(f *testing.F) {
-	pool := testPool()
-	pool.Keys = KeyPair{} // long, and slow to minimize
-	f.Add([]byte(encoded(f, pool.completed(DropScopes, 0).change(testNow))))
-	f.Add([]byte(`{"pool":"eu-west-1_a","put":{"id":"eu-west-1_a","domains":[{"name":"a"},{"name":"b.c"}]}}` + "\n" + `{"pool":"eu-west-1_a","delete":true}`))
-	f.Add([]byte(`{"pool":"eu-west-1_a","put":{"id":"eu-west-1_a"},"clients":[{"id":"","secrets":[{}],"validity":9223372036854775807,"validity_unit":"days"}]}`))
-	f.Add([]byte(`{"pool":"eu-west-1_a","put":{"id":"eu-west-1_a"},"clients":[null],"resource_servers":[null]}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		lines := bytes.Split(data, []byte("\n"))
-		file, _, err := encodeJournal(lines)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed, err := parseJournal(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := emptyStore()
-		for _, e := range parsed.entries {
-			if s.replay(e.payload) != nil {
-				return
-			}
-		}
-		payloads, err := s.payloads()
-		if err != nil {
-			t.Fatalf("a state that cannot be written: %v", err)
-		}
-		again := emptyStore()
-		for _, p := range payloads {
-			if err := again.replay(p); err != nil {
-				t.Fatalf("a state that cannot be read back: %s: %v", p, err)
-			}
-		}
-		got, err := again.payloads()
-		if err != nil || !slices.EqualFunc(got, payloads, bytes.Equal) {
-			t.Fatalf("read back: got %q, %v, want %q", got, err, payloads)
-		}
-	})
-}
-
-// BenchmarkRestart starts a server on the state of 1000 pools with 10 clients
-// each; with keys is the state of pools that have all issued a token.
-func BenchmarkRestart(b *testing.B) {
-	for _, withKeys := range []bool{false, true} {
-		b.Run(fmt.Sprint("keys=", withKeys), func(b *testing.B) {
-			path := stateIn(b)
-			var pools []Option
-			for i := range 1000 {
-				p := DemoPool()
-				p.Name, p.Domain = fmt.Sprint("pool-", i), fmt.Sprint("pool-", i)
-				for j := range 9 {
-					p.Clients = append(p.Clients, Client{Name: fmt.Sprint("client-", j), AllowedOAuthScopes: []string{"demo/read.file"}})
-				}
-				if withKeys {
-					p.Keys = testKeys()[i%3]
-				}
-				pools = append(pools, WithPool(p))
-			}
-			closeServer(b, startOn(b, path, pools...))
-			info, err := os.Stat(path)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for b.Loop() {
-				closeServer(b, startOn(b, path))
-			}
-			b.ReportMetric(float64(info.Size())/1e6, "MB")
-		})
 	}
 }
