@@ -142,7 +142,9 @@ func TestRow30Rotation(t *testing.T) {
 	third := getToken(t, s, "")
 	check("second rotation", 4, []string{second, third}, []string{first})
 
-	p.DropOldKeys()
+	if err := p.DropOldKeys(); err != nil {
+		t.Fatal(err)
+	}
 	check("old keys dropped", 2, []string{third}, []string{first, second})
 
 	if err := p.RotateKeysTo(pairs[0], 0); err != nil {

@@ -96,7 +96,9 @@ func ExampleUserPool_RotateKeys() {
 		panic(err)
 	}
 	fmt.Println(published())
-	pool.DropOldKeys()
+	if err := pool.DropOldKeys(); err != nil {
+		panic(err)
+	}
 	fmt.Println(published())
 	// Output:
 	// 2

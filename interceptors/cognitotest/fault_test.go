@@ -153,7 +153,9 @@ func TestFaultStaleKeys(t *testing.T) {
 	if len(overlap) != 4 || !slices.Equal(overlap[2:], first) {
 		t.Errorf("without the fault: got %v, want the new pair before %v", overlap, first)
 	}
-	p.DropOldKeys()
+	if err := p.DropOldKeys(); err != nil {
+		t.Fatal(err)
+	}
 	if got := published(); !slices.Equal(got, overlap) {
 		t.Errorf("after old keys were dropped: got %v, want %v", got, overlap)
 	}

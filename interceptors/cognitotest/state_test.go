@@ -53,7 +53,7 @@ func TestStateFileKeepsEverything(t *testing.T) {
 		func(s *Server) error {
 			return s.store.commit(func() (change, error) { return change{Pool: s.Pool("lazy").ID(), Delete: true}, nil })
 		},
-		func(s *Server) error { s.Pool("s2s-test").DropOldKeys(); return nil },
+		func(s *Server) error { return s.Pool("s2s-test").DropOldKeys() },
 	} {
 		if err := change(s); err != nil {
 			t.Fatalf("change %d: %v", round, err)

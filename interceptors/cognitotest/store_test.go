@@ -76,7 +76,9 @@ func TestChangesAreTheModel(t *testing.T) {
 	if _, _, err := s.Pool("lazy").KeyIDs(); err != nil {
 		t.Fatal(err)
 	}
-	p.DropOldKeys()
+	if err := p.DropOldKeys(); err != nil {
+		t.Fatal(err)
+	}
 	want := encoded(t, s.store.snapshot())
 
 	again := emptyStore()
@@ -117,10 +119,13 @@ func TestChangesAreTheModel(t *testing.T) {
 func TestNothingHappensThatIsNotKept(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, WithPool(testPool()), WithPool(Pool{Name: "lazy"}), WithoutListener())
+	p, lazy := s.Pool("s2s-test"), s.Pool("lazy")
+	if err := p.RotateKeysTo(testKeys()[2], 1); err != nil {
+		t.Fatal(err)
+	}
 	before := encoded(t, s.store.snapshot())
 	full := errors.New("disk full")
 	s.store.recorder = recorderFunc(func(change) error { return full })
-	p, lazy := s.Pool("s2s-test"), s.Pool("lazy")
 	_, err := p.AddClientSecret(testID)
 	_, _, keys := lazy.KeyIDs()
 	for what, err := range map[string]error{
@@ -128,6 +133,7 @@ func TestNothingHappensThatIsNotKept(t *testing.T) {
 		"DeleteClientSecret": p.DeleteClientSecret("two-secrets"),
 		"RemoveScope":        p.RemoveScope("demo/read.file"),
 		"RotateKeysTo":       p.RotateKeysTo(testKeys()[1], 1),
+		"DropOldKeys":        p.DropOldKeys(),
 		"keys made lazily":   keys,
 		"edit":               p.edit(func(r *poolRecord) error { r.Name = "x"; return nil }),
 	} {
@@ -207,7 +213,9 @@ func TestDeletedPoolsDoNoHarm(t *testing.T) {
 			t.Errorf("%s: got no error", what)
 		}
 	}
-	p.DropOldKeys()
+	if err := p.DropOldKeys(); err != nil { // there are none
+		t.Error(err)
+	}
 	p.SetFault(TokenEndpoint)
 	for what, got := range map[string]string{
 		"Server.TokenURL": s.TokenURL(), "Server.Issuer": s.Issuer(), "Server.JWKSURL": s.JWKSURL(),

@@ -359,9 +359,9 @@ func (p *UserPool) RotateKeysTo(pair KeyPair, keep int) error {
 	return p.keys.rotate(pair, keep)
 }
 
-// DropOldKeys takes all public keys but the present pair's out of the JWKS. A
-// server with a state that cannot be written keeps them.
-func (p *UserPool) DropOldKeys() { _ = p.keys.dropOld() }
+// DropOldKeys takes all public keys but the present pair's out of the JWKS. An error
+// says that they are still there: the change could not be kept, see [WithStateFile].
+func (p *UserPool) DropOldKeys() error { return p.keys.dropOld() }
 
 // SetFault is [Server.SetFault] for this pool alone.
 func (p *UserPool) SetFault(e Endpoint, faults ...Fault) { p.faults.set(e, faults) }
