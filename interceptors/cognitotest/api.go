@@ -83,6 +83,9 @@ func (in *inbound) isAPI() bool {
 
 // serveAPI answers a request of the management API (Smithy documentation, "AWS JSON 1.1 protocol").
 func (s *Server) serveAPI(ctx context.Context, in *inbound, region string) (reply, error) {
+	if reason := s.foreign(in.request); reason != "" { // before it uses up a fault
+		return apiAnswer(nil, apiErrorf("ForbiddenException", "%s", reason), new(TokenRequest)), nil
+	}
 	operation, known := strings.CutPrefix(in.header.Get(targetHeader), targetPrefix)
 	a := &apiCall{server: s, request: in.request.WithContext(ctx), region: region}
 	a.token.entry.Time = s.clock()
@@ -104,9 +107,6 @@ func (s *Server) serveAPI(ctx context.Context, in *inbound, region string) (repl
 }
 
 func (a *apiCall) run(in *inbound, operation string, known bool) (any, error) {
-	if reason := a.server.foreign(a.request); reason != "" {
-		return nil, apiErrorf("ForbiddenException", "%s", reason)
-	}
 	if t, _, err := mime.ParseMediaType(in.header.Get("Content-Type")); err != nil || t != awsJSON {
 		return nil, apiErrorf("UnknownOperationException", "Content-Type must be %s", awsJSON)
 	}

@@ -86,3 +86,23 @@ func TestForeignRequests(t *testing.T) {
 		}
 	}
 }
+
+// A foreign request uses up no fault and is not in the list of token requests:
+// another site would disturb what its reader tries out.
+func TestForeignRequestsLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, WithPool(apiPool()), WithoutListener())
+	s.SetFault(APIEndpoint, Fault{Status: http.StatusServiceUnavailable, Times: 1})
+	header := apiHeader("GetClientToken")
+	header.Set("Origin", "https://attacker.example")
+	resp, _ := exchange(t, s.Transport(), http.MethodPost, s.URL()+"/", `{`+directCredentials+`}`, header)
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("got %d, want 403", resp.StatusCode)
+	}
+	if got := s.TokenRequests(); len(got) != 0 || s.Counts() != (Counts{}) {
+		t.Errorf("got token requests %+v, want none", got)
+	}
+	if resp, _ := callAPI(t, s, "GetClientToken", `{`+directCredentials+`}`); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the next request: got %d, want the fault", resp.StatusCode)
+	}
+}
