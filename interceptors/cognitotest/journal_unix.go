@@ -14,9 +14,9 @@ import (
 
 // lockJournal locks path.lock, which stays there: the journal itself is replaced
 // from time to time, and a lock would stay with the old file. The lock ends with
-// the program, however it ends.
+// the program, however it ends. It is no link: somebody else may have put one there.
 func lockJournal(path string) (unlock func() error, err error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the program's own flag or test names the file
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // the program's own flag or test names the file
 	if err != nil {
 		return nil, err
 	}

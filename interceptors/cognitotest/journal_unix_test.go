@@ -248,3 +248,20 @@ func killChild(t *testing.T, path string, changes, rounds int, done map[int]int)
 		t.Fatalf("child: got %v, want that it was killed; it had said %d changes; %s", err, seen, &stderr)
 	}
 }
+
+// In a folder that others can write to, somebody may have put a link in the lock's place.
+func TestJournalLockIsNoLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "state"), filepath.Join(dir, "elsewhere")
+	if err := os.Symlink(target, path+".lock"); err != nil {
+		t.Fatal(err)
+	}
+	if j, _, err := openJournal(path, noSnapshot); err == nil {
+		closeJournal(t, j)
+		t.Error("a lock that is a link: got no error")
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want nothing made where the link leads", err)
+	}
+}
