@@ -29,8 +29,8 @@ type callCarrier struct {
 	replayed bool
 	// rejected is the token that the call's first attempt was refused with, or zero.
 	rejected Token
-	// asked is true once gRPC has asked for the metadata.
-	asked atomic.Bool
+	// asked is how often gRPC has asked for the metadata: once for each attempt.
+	asked atomic.Int32
 	// renewed is true once the source was asked for another token because of this call,
 	// which happens once, whoever repeats it.
 	renewed atomic.Bool
@@ -100,7 +100,7 @@ func (c *carrier) prepare(ctx context.Context, opts []grpc.CallOption) (context.
 // GetRequestMetadata implements credentials.PerRPCCredentials. It runs for each
 // attempt that gRPC makes.
 func (c *callCarrier) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	c.asked.Store(true)
+	c.asked.Add(1)
 	before := c.sent.Swap(nil)
 	if c.ownValue(ctx) {
 		// An interceptor inside added it, or it is respected.
@@ -165,6 +165,18 @@ func (c *callCarrier) repeats() {
 	}
 }
 
+// receive is stream.RecvMsg. Where gRPC has repeated the call and the server has refused
+// the repetition before all messages were sent again, gRPC 1.85 returns the io.EOF of
+// that sending, bare or wrapped, as if the call had ended well. Asked once more, it says
+// how the call ended.
+func (c *callCarrier) receive(stream grpc.ClientStream, m any) error {
+	err := stream.RecvMsg(m)
+	if errors.Is(err, io.EOF) && c.asked.Load() > 1 {
+		return stream.RecvMsg(m)
+	}
+	return err
+}
+
 // received takes what a call that may have been repeated received first.
 func (c *callCarrier) received(err error) {
 	if c.repeated.Load() && c.repeated.Swap(false) && err != nil && !errors.Is(err, io.EOF) && c.slot.own != nil {
@@ -204,7 +216,7 @@ const inPlaintext = "transport: cannot send secure credentials on an insecure co
 // explain replaces the error by which gRPC refuses to ask for a token, since it does
 // not say what to do. A server may send the same text, but not before gRPC has asked.
 func (c *callCarrier) explain(err error, opts []grpc.CallOption) error {
-	if err == nil || c.insecure || c.asked.Load() {
+	if err == nil || c.insecure || c.asked.Load() > 0 {
 		return err
 	}
 	if st := status.Convert(err); st.Code() != codes.Unauthenticated || st.Message() != inPlaintext {

@@ -34,7 +34,7 @@ func (s *clientStream) SendMsg(m any) error {
 
 // RecvMsg implements grpc.ClientStream.
 func (s *clientStream) RecvMsg(m any) error {
-	err := s.ClientStream.RecvMsg(m)
+	err := s.call.receive(s.ClientStream, m)
 	s.call.received(err)
 	if err != nil {
 		s.call.report(err)
@@ -102,7 +102,7 @@ func (s *serverStream) CloseSend() error {
 
 // RecvMsg implements grpc.ClientStream.
 func (s *serverStream) RecvMsg(m any) error {
-	err := s.stream(false).RecvMsg(m)
+	err := s.call.receive(s.stream(false), m)
 	if err == nil {
 		s.stream(true)
 		return nil
@@ -116,7 +116,7 @@ func (s *serverStream) RecvMsg(m any) error {
 	if again == nil {
 		return err
 	}
-	err = again.RecvMsg(m)
+	err = second.receive(again, m)
 	second.received(err)
 	return err
 }
