@@ -150,9 +150,12 @@ func TestJournalChild(t *testing.T) {
 		notes[key] = value
 		return nil
 	}
+	var values [childWriters]int // read before the first writer starts: they all change notes
+	for w := range values {
+		values[w] = last(notes, w)
+	}
 	var writers sync.WaitGroup
-	for w := range childWriters {
-		value := last(notes, w)
+	for w, value := range values {
 		writers.Go(func() {
 			for {
 				value++
