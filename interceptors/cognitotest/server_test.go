@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,9 +85,10 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	if err := requestError(s.Transport(), mustRequest(t, s.JWKSURL())); !errors.Is(err, errClosed) {
 		t.Errorf("memory, after Close: got %v, want %v", err, errClosed)
 	}
-	if conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://")); err == nil {
-		conn.Close()
-		t.Error("network, after Close: the port still answers")
+	select {
+	case <-s.served: // net/http closes the listener before. Its port may be somebody else's by now.
+	default:
+		t.Error("network, after Close: connections are still accepted")
 	}
 }
 
