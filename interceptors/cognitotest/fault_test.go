@@ -292,6 +292,9 @@ func TestClientTimeoutInABubble(t *testing.T) {
 		if body, err := io.ReadAll(resp.Body); err != nil || !bytes.HasPrefix(body, []byte(`{"keys":`)) {
 			t.Errorf("afterwards: got %q, %v, want keys", body, err)
 		}
+		if got := s.Counts().JWKSRequests; got != 2 {
+			t.Errorf("got %d requests for keys, want 2: the one without an answer counts", got)
+		}
 	})
 }
 
