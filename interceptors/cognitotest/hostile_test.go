@@ -97,9 +97,6 @@ func (h *hostility) dial(t *testing.T) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil { // only so that a failure ends
-		t.Fatal(err)
-	}
 	return conn.(*net.TCPConn)
 }
 

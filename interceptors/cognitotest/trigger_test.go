@@ -237,40 +237,52 @@ func TestRow21TriggerThatIsSlow(t *testing.T) {
 
 func TestTriggerEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
+	testKeys() // they are made outside of the bubble, in which no attempt takes too long
 	for _, how := range []string{"caller", "server"} {
-		started := make(chan struct{})
-		s := newServer(t, WithPool(testPool()), WithoutListener(), WithPreTokenGeneration(func(ctx context.Context, _ PreTokenGeneration) (AccessTokenGeneration, error) {
-			close(started)
-			<-ctx.Done()
-			return AccessTokenGeneration{}, nil // as if nothing had happened
-		}))
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			<-started
-			if how == "caller" {
-				cancel()
-			} else if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.TokenURL(), strings.NewReader(cc))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header = basic()
-		if err := requestError(s.Transport(), req); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: got %v, want %v", how, err, context.Canceled)
-		}
-		if got := s.Counts().TokensIssued; got != 0 {
-			t.Errorf("%s: got %d tokens, want 0", how, got)
-		}
-		cancel()
+		synctest.Test(t, func(t *testing.T) { triggerEnds(t, how) })
 	}
+}
+
+func triggerEnds(t *testing.T, how string) {
+	t.Helper()
+	started := make(chan struct{})
+	s := newServer(t, WithPool(testPool()), WithoutListener(), WithPreTokenGeneration(func(ctx context.Context, _ PreTokenGeneration) (AccessTokenGeneration, error) {
+		close(started)
+		<-ctx.Done()
+		return AccessTokenGeneration{}, nil // as if nothing had happened
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-started
+		if how == "caller" {
+			cancel()
+		} else if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.TokenURL(), strings.NewReader(cc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = basic()
+	if err := requestError(s.Transport(), req); !errors.Is(err, context.Canceled) {
+		t.Errorf("%s: got %v, want %v", how, err, context.Canceled)
+	}
+	if got := s.Counts().TokensIssued; got != 0 {
+		t.Errorf("%s: got %d tokens, want 0", how, got)
+	}
+	cancel()
 }
 
 // The trigger runs with nothing held: it may use the server, and several run at once.
 func TestTriggerMayUseTheServer(t *testing.T) {
 	t.Parallel()
+	testKeys() // they are made outside of the bubble, in which no attempt takes too long
+	synctest.Test(t, triggersUseTheServer)
+}
+
+func triggersUseTheServer(t *testing.T) {
+	t.Helper()
 	var s *Server
 	together := make(chan struct{}, 16)
 	s = newServer(t, WithPool(testPool()), WithoutListener(), WithPreTokenGeneration(func(ctx context.Context, e PreTokenGeneration) (AccessTokenGeneration, error) {
