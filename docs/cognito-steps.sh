@@ -17,6 +17,7 @@ if [ -n "$ENDPOINT" ]; then # the emulator: any signature is right, and the doma
   ENDPOINT=${ENDPOINT%/}
   DOMAIN_URL=$ENDPOINT/$DOMAIN
   export AWS_ACCESS_KEY_ID="${AWS_ACCESS_KEY_ID:-any}" AWS_SECRET_ACCESS_KEY="${AWS_SECRET_ACCESS_KEY:-any}"
+  export NO_PROXY='*' no_proxy='*' # this machine's proxy does not know it, and must not see the secret
 else
   DOMAIN_URL=https://$DOMAIN.auth.$AWS_DEFAULT_REGION.amazoncognito.com
 fi
@@ -37,10 +38,16 @@ echo "3.2 app client      $CLIENT"
 
 # 3.3 A domain: tokens come from there.
 cognito create-user-pool-domain --user-pool-id "$POOL" --domain "$DOMAIN" >/dev/null
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do # Amazon's takes some seconds
+TRY=0
+STATUS=
+while [ "$STATUS" != ACTIVE ]; do # Amazon's takes some seconds
+  if [ "$TRY" -ge 60 ]; then
+    echo "no token endpoint: domain $DOMAIN is $STATUS after five minutes" >&2
+    exit 1
+  fi
+  [ "$TRY" -eq 0 ] || sleep 5
   STATUS=$(cognito describe-user-pool-domain --domain "$DOMAIN" --query DomainDescription.Status)
-  [ "$STATUS" = ACTIVE ] && break
-  sleep 5
+  TRY=$((TRY + 1))
 done
 echo "3.3 token endpoint  $DOMAIN_URL/oauth2/token"
 

@@ -5,13 +5,11 @@ package interop_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
 )
@@ -27,7 +25,7 @@ type cli struct {
 // run calls "aws cognito-idp" and returns what it printed, as text.
 func (c cli) run(args ...string) (stdout, stderr string, ok bool) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
+	ctx, cancel := patience(c.t)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `exec aws "$@"`, "sh", "cognito-idp", "--endpoint-url", c.endpoint, "--output", "text"}, append(slices.Clone(c.flags), args...)...)...)
 	cmd.Env = c.env
@@ -69,7 +67,7 @@ func eachCLI(t *testing.T, test func(c cli, server *cognitotest.Server)) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			server := newCognito(t)
-			env := append(awsEnv(t, file, server.URL()), "AWS_DEFAULT_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_PAGER=")
+			env := append(awsEnv(t, file, server.URL()), "AWS_DEFAULT_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_PAGER=", "NO_PROXY=*", "no_proxy=*")
 			test(cli{t: t, env: env, endpoint: server.URL()}, server)
 		})
 	}

@@ -42,7 +42,7 @@ func TestRehearsals(t *testing.T) {
 	run := func(command string) string {
 		t.Helper()
 		sh := exec.Command("sh", "-euc", command)
-		sh.Env = append(os.Environ(), "POOL="+value("COGNITO_USER_POOL_ID"), "BASE="+value("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"))
+		sh.Env = append(os.Environ(), "POOL="+value("COGNITO_USER_POOL_ID"), "BASE="+value("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"), "NO_PROXY=*", "no_proxy=*")
 		out, err := sh.Output()
 		if err != nil {
 			failed, _ := errors.AsType[*exec.ExitError](err)

@@ -6,7 +6,6 @@ package interop_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -106,6 +105,15 @@ func awsEnv(t *testing.T, cli, endpoint string) []string {
 		"AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER="+endpoint)
 }
 
+// deadProxy are the settings of a machine whose proxy does not reach the emulator.
+func deadProxy() []string {
+	var env []string
+	for _, name := range []string{"http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		env = append(env, name+"=http://127.0.0.1:1")
+	}
+	return append(env, "no_proxy=", "NO_PROXY=")
+}
+
 // The script docs/cognito-steps.sh with each AWS CLI that is installed, and what the
 // page docs/cognito.md shows of it.
 func TestSteps(t *testing.T) {
@@ -117,11 +125,12 @@ func TestSteps(t *testing.T) {
 	for version, cli := range clis {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			ctx, cancel := patience(t)
 			defer cancel()
 			script := exec.CommandContext(ctx, "sh", "docs/cognito-steps.sh")
 			script.Dir = root
 			script.Env = append(awsEnv(t, cli, endpoint), "DOMAIN=s2s-test-"+regexp.MustCompile(`\D`).ReplaceAllString(version, ""))
+			script.Env = append(script.Env, deadProxy()...)
 			var stderr bytes.Buffer
 			script.Stderr = &stderr
 			out, err := script.Output()
@@ -133,6 +142,33 @@ func TestSteps(t *testing.T) {
 				t.Errorf("the script prints\n%s\ndocs/cognito.md shows\n%s", got, want)
 			}
 		})
+	}
+}
+
+// A domain that does not become active in five minutes ends the script. It is written
+// for programs of this machine that answer at once: its aws knows one answer, its sleep
+// only counts.
+func TestStepsWithoutADomain(t *testing.T) {
+	t.Parallel()
+	for status, sleeps := range map[string]int{"CREATING": 59, "ACTIVE": 0} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{"aws": "echo " + status, "sleep": `echo "$@" >>` + dir + "/slept", "curl": "echo no answer"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // a program
+				t.Fatal(err)
+			}
+		}
+		script := exec.Command("sh", "docs/cognito-steps.sh")
+		script.Dir = root
+		script.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "DOMAIN=mine")
+		out, err := script.CombinedOutput()
+		slept, _ := os.ReadFile(filepath.Join(dir, "slept")) // or it did not
+		if got := strings.Count(string(slept), "5\n"); err == nil || got != sleeps { // without an answer it fails in the end
+			t.Errorf("%s: got %v after %d pauses, want an error after %d: %s", status, err, got, sleeps, out)
+		}
+		refused, went := strings.Contains(string(out), "no token endpoint: domain mine is CREATING"), strings.Contains(string(out), "3.3 token endpoint")
+		if waits := status == "CREATING"; refused != waits || went == waits {
+			t.Errorf("%s: got %s", status, out)
+		}
 	}
 }
 
