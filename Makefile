@@ -8,6 +8,10 @@ SHELL := bash
 MODULES := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path './.ci/*' -not -path './.tmp/*')))
 BIN := $(CURDIR)/.tmp/bin
 
+# How long the tests of a package, or a lint, may take before they count as hanging. It is
+# no measure of speed: on a machine that is busy with something else all take many times longer.
+PATIENCE := 60m
+
 # -race needs cgo and a C compiler. CI sets REQUIRE_RACE=1 and fails without them.
 HAVE_CC := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo yes)
 ifeq ($(HAVE_CC),yes)
@@ -21,9 +25,9 @@ help: ## Show this list
 
 .PHONY: test
 test: race-or-say tools-or-say interop-or-say ## Run every module's tests, with -race where a C compiler is found, then the allocation tests without it
-	@for m in $(MODULES); do echo "== tests of $$m $(RACE)"; (cd $$m && go test $(RACE) ./...); done
+	@for m in $(MODULES); do echo "== tests of $$m $(RACE)"; (cd $$m && go test $(RACE) -timeout $(PATIENCE) ./...); done
 	@echo "== allocation tests (without -race, which changes allocations)"
-	@go test -v -run 'Alloc' -count=1 $$(grep -rl --include='*_test.go' 'func Test[A-Za-z]*Alloc' interceptors | xargs -n1 dirname | sort -u | sed 's|^|./|')
+	@go test -v -run 'Alloc' -count=1 -timeout $(PATIENCE) $$(grep -rl --include='*_test.go' 'func Test[A-Za-z]*Alloc' interceptors | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: race-or-say
 race-or-say:
@@ -53,7 +57,7 @@ generate: tools ## Regenerate gen/, and what tests need, from proto/
 
 .PHONY: lint
 lint: tools ## Lint the Go code of every module and the .proto files
-	@for m in $(MODULES); do echo "== lint of $$m"; (cd $$m && $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); done
+	@for m in $(MODULES); do echo "== lint of $$m"; (cd $$m && $(BIN)/golangci-lint run --allow-serial-runners --timeout $(PATIENCE) --config $(CURDIR)/.golangci.yml ./...); done
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 
@@ -69,7 +73,7 @@ breaking: tools ## Fail if a .proto file breaks callers of the version before (t
 
 .PHONY: bench-smoke
 bench-smoke: ## Run each benchmark once, to see that it runs
-	@for m in $(MODULES); do echo "== benchmarks of $$m"; (cd $$m && go test -run '^$$' -bench . -benchtime 1x ./...); done
+	@for m in $(MODULES); do echo "== benchmarks of $$m"; (cd $$m && go test -run '^$$' -bench . -benchtime 1x -timeout $(PATIENCE) ./...); done
 
 .PHONY: bench
 bench: ## Run the benchmarks; compare two runs with .tmp/bin/benchstat
