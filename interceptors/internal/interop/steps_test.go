@@ -153,7 +153,7 @@ func TestStepsWithoutADomain(t *testing.T) {
 	for status, sleeps := range map[string]int{"CREATING": 59, "ACTIVE": 0} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{"aws": "echo " + status, "sleep": `echo "$@" >>` + dir + "/slept", "curl": "echo no answer"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil { //nolint:gosec // a program
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -162,7 +162,8 @@ func TestStepsWithoutADomain(t *testing.T) {
 		script.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "DOMAIN=mine")
 		out, err := script.CombinedOutput()
 		slept, _ := os.ReadFile(filepath.Join(dir, "slept")) // or it did not
-		if got := strings.Count(string(slept), "5\n"); err == nil || got != sleeps { // without an answer it fails in the end
+		// Without an answer it fails in the end.
+		if got := strings.Count(string(slept), "5\n"); err == nil || got != sleeps {
 			t.Errorf("%s: got %v after %d pauses, want an error after %d: %s", status, err, got, sleeps, out)
 		}
 		refused, went := strings.Contains(string(out), "no token endpoint: domain mine is CREATING"), strings.Contains(string(out), "3.3 token endpoint")
