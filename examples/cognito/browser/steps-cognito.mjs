@@ -284,6 +284,33 @@ export function cognitoSteps({ page, ui, url }) {
       await ui.request('200');
     },
 
+    async 'a list of faults that comes late hides no fault'() {
+      const faults = ui.section('Faults');
+      await faults.getByLabel('Fault').selectOption('cut');
+      await ui.button('Switch fault on', faults).click();
+      await faults.getByText('cuts the body').waitFor();
+      // The page reads the list while a fault is on. That answer, of a moment without
+      // faults, comes when another fault is on.
+      let release;
+      const held = new Promise((resolve) => { release = resolve; });
+      await new Promise((asked) => {
+        page.route('**/_emulator/faults?*', async (route) => {
+          asked();
+          await held;
+          await route.fulfill({ json: { faults: [] } });
+        }, { times: 1 });
+      });
+      await faults.getByLabel('Fault').selectOption('html');
+      await ui.button('Switch fault on', faults).click();
+      await faults.getByText('answers 200').waitFor();
+      const next = page.waitForRequest('**/_emulator/token-requests*'); // once the page has the late answer
+      release();
+      await next;
+      assert.equal(await faults.getByText('answers 200').count(), 1);
+      await ui.button('Clear all faults', faults).click();
+      await faults.getByText('every endpoint works').waitFor();
+    },
+
     async 'the live list has it all, and no secrets'() {
       const live = page.locator('#live-list');
       await ui.section('Token requests').getByText('live', { exact: true }).waitFor();

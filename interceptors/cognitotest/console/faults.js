@@ -28,6 +28,7 @@ const kinds = {
 
 let inForce = [];
 let drawn = '';
+let asked = 0;
 
 export function start() {
   drawForm();
@@ -39,7 +40,12 @@ export async function load() {
   if (!state.pool) {
     return;
   }
+  asked += 1;
+  const mine = asked;
   const { faults } = await read(`faults?pool=${encodeURIComponent(state.pool.Id)}`);
+  if (mine !== asked) {
+    return; // a later answer is newer: this one may not know of a change
+  }
   inForce = faults;
   if (drawn !== JSON.stringify(faults)) { // else screen readers would tell it again
     drawn = JSON.stringify(faults);
