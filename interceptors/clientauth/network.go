@@ -44,23 +44,26 @@ func describe(err error) (text string, cause error) {
 		}
 		return "no answer in time", nil
 	case isOp:
-		return printable(op.Error(), 300), op
+		return printable(op.Error(), 300), foreign(op)
 	case strings.HasPrefix(err.Error(), "tls: "):
 		return printable(err.Error(), 300), nil
 	}
 	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, errNoAnswer} {
 		if errors.Is(err, known) {
-			return "the connection ended: " + known.Error(), known
+			return "the connection ended: " + known.Error(), foreign(known)
 		}
 	}
 	return fmt.Sprintf("the HTTP exchange failed (%T)", err), nil
 }
 
 // foreign returns err as a cause, or nil if errors.Is would take it for the end of
-// the caller's own context.
+// the caller's own context or, with io.EOF, for the good end of a stream: gRPC may ask
+// for a token inside RecvMsg.
 func foreign(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
+	for _, end := range []error{context.Canceled, context.DeadlineExceeded, io.EOF} {
+		if errors.Is(err, end) {
+			return nil
+		}
 	}
 	return err
 }

@@ -286,9 +286,10 @@ func TestHangingServer(t *testing.T) {
 	wantReason(t, <-done, ReasonClosed, codes.Canceled)
 }
 
-// TestForeignContextErrors: the end of a request's own context is not passed on as a
-// cause, where a caller would take it for the end of its own.
-func TestForeignContextErrors(t *testing.T) {
+// TestForeignEnds: the end of a request's own context is not passed on as a cause, where a
+// caller would take it for the end of its own, nor is the end of its connection, which a
+// caller would take for the good end of a stream.
+func TestForeignEnds(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
 		"canceled":         fmt.Errorf("x: %w", context.Canceled),
@@ -297,6 +298,8 @@ func TestForeignContextErrors(t *testing.T) {
 		"dialing too long": &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded},
 		"reading too long": &net.OpError{Op: "read", Net: "tcp", Err: context.DeadlineExceeded},
 		"name service":     &net.DNSError{Err: "timeout", Name: "x", IsTimeout: true, UnwrapErr: context.DeadlineExceeded},
+		"hung up":          fmt.Errorf("x: %w", io.EOF),
+		"a proxy hung up":  &net.OpError{Op: "proxyconnect", Net: "tcp", Err: io.EOF},
 	} {
 		if text, cause := describe(err); text == "" || cause != nil {
 			t.Errorf("%s: got %q with the cause %v, want a text and no cause", name, text, cause)
