@@ -39,19 +39,21 @@ type callCarrier struct {
 	// sent is the token of the last attempt; nil if that had none.
 	sent atomic.Pointer[tokenData]
 
+	// trailer is what a unary call's last attempt ended with.
+	trailer metadata.MD
 	// options is the space for the call's options if it has none of its own.
-	options [1]grpc.CallOption
+	options [2]grpc.CallOption
 }
 
-// option puts the carrier before the caller's options: gRPC uses the last
-// credentials among them, so the caller's own win. Where they must not, it comes last.
-func (c *callCarrier) option(opts []grpc.CallOption) []grpc.CallOption {
-	own := grpc.PerRPCCredentials(c)
+// option puts the carrier and what else is the package's own before the caller's options:
+// gRPC uses the last credentials among them, so the caller's own win. Where they must
+// not, it comes last.
+func (c *callCarrier) option(opts []grpc.CallOption, also ...grpc.CallOption) []grpc.CallOption {
+	own := append(append(c.options[:0], grpc.PerRPCCredentials(c)), also...)
 	if c.existing == ExistingReplace {
-		return append(slices.Clip(opts), own)
+		return append(slices.Clip(opts), own...)
 	}
-	c.options[0] = own
-	return append(c.options[:], opts...)
+	return append(slices.Clip(own), opts...)
 }
 
 // again returns the state of the call's second attempt after rejected was refused.
@@ -163,18 +165,6 @@ func (c *callCarrier) repeats() {
 	if c.slot.own != nil {
 		c.slot.own.counts.retries.Add(1)
 	}
-}
-
-// receive is stream.RecvMsg. Where gRPC has repeated the call and the server has refused
-// the repetition before all messages were sent again, gRPC 1.85 returns the io.EOF of
-// that sending, bare or wrapped, as if the call had ended well. Asked once more, it says
-// how the call ended.
-func (c *callCarrier) receive(stream grpc.ClientStream, m any) error {
-	err := stream.RecvMsg(m)
-	if errors.Is(err, io.EOF) && c.asked.Load() > 1 {
-		return stream.RecvMsg(m)
-	}
-	return err
 }
 
 // received takes what a call that may have been repeated received first.

@@ -202,14 +202,25 @@ func TestReplaceLeavesTheCallersOptions(t *testing.T) {
 	t.Parallel()
 	server := newFileServer(t, true, nil)
 	conn := server.dial(t, newSource(t, &fakeEndpoint{}), AllClientScopes(), WithExistingAuthorization(ExistingReplace))
-	opts := make([]grpc.CallOption, 0, 2)
+	opts := make([]grpc.CallOption, 0, 4)
 	opts = append(opts, grpc.WaitForReady(true))
 	// Generated methods pass on a copy.
 	if err := conn.Invoke(t.Context(), statFile, &filesv1.StatFileRequest{}, &filesv1.StatFileResponse{}, opts...); err != nil {
 		t.Fatal(err)
 	}
-	if opts[:2][1] != nil {
-		t.Error("the space behind the caller's options was written to")
+	for _, behind := range opts[1:4] {
+		if behind != nil {
+			t.Error("the space behind the caller's options was written to")
+		}
+	}
+}
+
+// TestNoRoomBehindTheOptions: an interceptor inside that repeats a call appends to the
+// same options each time.
+func TestNoRoomBehindTheOptions(t *testing.T) {
+	t.Parallel()
+	if opts := (&callCarrier{carrier: &carrier{}}).option(nil); cap(opts) != len(opts) {
+		t.Errorf("got room for %d options behind %d", cap(opts)-len(opts), len(opts))
 	}
 }
 

@@ -19,7 +19,7 @@ func (c *carrier) unary(ctx context.Context, method string, req, reply any, cc *
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
 	first := &callCarrier{carrier: c, slot: slot, method: method}
-	err = invoke(ctx, method, req, reply, cc, first.option(opts)...)
+	err = first.outcome(invoke(ctx, method, req, reply, cc, first.option(opts, grpc.Trailer(&first.trailer))...))
 	rejected := first.rejection(err)
 	if rejected.IsZero() || ctx.Err() != nil {
 		return first.explain(err, opts)
@@ -27,7 +27,7 @@ func (c *carrier) unary(ctx context.Context, method string, req, reply any, cc *
 	// Another token is fetched by the second attempt's own credentials, so that gRPC
 	// asks for it only when it can send it.
 	second := first.again(rejected)
-	again := invoke(ctx, method, req, reply, cc, second.option(opts)...)
+	again := second.outcome(invoke(ctx, method, req, reply, cc, second.option(opts, grpc.Trailer(&second.trailer))...))
 	second.received(again)
 	if again != nil && second.sent.Load() == nil {
 		// It was not sent: there is no other token, or no time. What the server said
@@ -69,7 +69,7 @@ func (c *carrier) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cl
 	if desc.ClientStreams {
 		return &clientStream{ClientStream: opened, call: call}, nil
 	}
-	return &serverStream{call: call, current: opened, open: func(second *callCarrier) (grpc.ClientStream, error) {
+	return &serverStream{call: call, current: opened, over: ctx.Done(), open: func(second *callCarrier) (grpc.ClientStream, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ package clientauth
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,15 +19,18 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/internal/reason"
 )
 
-// answeredFirst holds each repetition of a call after its headers, in a bubble, until the
-// server has answered: the messages come too late then.
-type answeredFirst struct{ headers int }
+// answeredFirst holds each repetition of a call after its headers, and if always the first
+// attempt too, in a bubble, until the server has answered: the messages come too late then.
+type answeredFirst struct {
+	headers int
+	always  bool
+}
 
 func (h *answeredFirst) HandleRPC(_ context.Context, event stats.RPCStats) {
 	if _, ok := event.(*stats.OutHeader); !ok {
 		return
 	}
-	if h.headers++; h.headers > 1 {
+	if h.headers++; h.always || h.headers > 1 {
 		time.Sleep(time.Second)
 	}
 }
@@ -54,20 +58,11 @@ var replayKinds = map[string]struct {
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(&filesv1.WriteFileRequest{}); err != nil {
-			return err
-		}
+		_ = stream.Send(&filesv1.WriteFileRequest{}) // it may be io.EOF, which CloseAndRecv explains
 		_, err = stream.CloseAndRecv()
 		return err
 	}},
-	"server stream": {readFile, func(ctx context.Context, conn *grpc.ClientConn) error {
-		stream, err := filesv1.NewFileReadServiceClient(conn).ReadFile(ctx, &filesv1.ReadFileRequest{})
-		if err != nil {
-			return err
-		}
-		_, err = readAll(stream)
-		return err
-	}},
+	"server stream": {readFile, func(ctx context.Context, conn *grpc.ClientConn) error { return read(ctx, conn) }},
 }
 
 // TestRefusedWhileReplayed: a server that refuses a repeated stream before its messages
@@ -83,15 +78,19 @@ func TestRefusedWhileReplayed(t *testing.T) {
 	denied := func(method string) error {
 		return refusal(method, codes.PermissionDenied, reason.Domain, reason.InsufficientScope)
 	}
+	all := []string{"bidirectional", "client stream", "server stream"}
 	for name, test := range map[string]struct {
 		kinds   []string
 		answers []func(method string) error // the last one for all that follow
+		always  bool                        // the first attempt's messages come too late too
 		want    codes.Code
 	}{
-		"denied":           {[]string{"bidirectional", "client stream", "server stream"}, []func(string) error{restarting, denied}, codes.PermissionDenied},
-		"repeated in vain": {[]string{"bidirectional", "client stream", "server stream"}, []func(string) error{restarting, restarting}, codes.Unavailable},
+		"denied":           {kinds: all, answers: []func(string) error{restarting, denied}, want: codes.PermissionDenied},
+		"repeated in vain": {kinds: all, answers: []func(string) error{restarting, restarting}, want: codes.Unavailable},
+		// gRPC 1.85 repeats the stream inside SendMsg then.
+		"repeated in vain before a message": {kinds: all, always: true, answers: []func(string) error{restarting}, want: codes.Unavailable},
 		// This package repeats the stream, and gRPC the repetition.
-		"denied with another token": {[]string{"server stream"}, []func(string) error{expired, restarting, denied}, codes.PermissionDenied},
+		"denied with another token": {kinds: []string{"server stream"}, answers: []func(string) error{expired, restarting, denied}, want: codes.PermissionDenied},
 	} {
 		for _, kindName := range test.kinds {
 			t.Run(kindName+" "+name, func(t *testing.T) {
@@ -109,7 +108,7 @@ func TestRefusedWhileReplayed(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					conn := server.connect(t, append(own, retryPolicy("UNAVAILABLE"), grpc.WithStatsHandler(&answeredFirst{}))...)
+					conn := server.connect(t, append(own, retryPolicy("UNAVAILABLE"), grpc.WithStatsHandler(&answeredFirst{always: test.always}))...)
 					if err := kind.call(t.Context(), conn); status.Code(err) != test.want {
 						t.Errorf("got %v, want %s", err, test.want)
 					}
@@ -117,4 +116,24 @@ func TestRefusedWhileReplayed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTokenRefusedBeforeTheMessage: a server stream that gRPC has repeated in vain, before
+// its message was sent, is repeated with another token all the same.
+func TestTokenRefusedBeforeTheMessage(t *testing.T) {
+	t.Parallel()
+	tlsPair()
+	synctest.Test(t, func(t *testing.T) {
+		server := newMemoryServer(t, refuseFirst(readRefused()))
+		own, err := DialOptions(newSource(t, &fakeEndpoint{}), AllClientScopes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := read(t.Context(), server.connect(t, append(own, retryPolicy("UNAUTHENTICATED"), grpc.WithStatsHandler(&answeredFirst{always: true}))...)); err != nil {
+			t.Errorf("got %v, want success with another token", err)
+		}
+		if got, want := server.sent("authorization"), [][]string{bearer(0), bearer(0), bearer(0), bearer(0), bearer(1)}; !reflect.DeepEqual(got, want) {
+			t.Errorf("authorization: got %q, want %q", got, want)
+		}
+	})
 }

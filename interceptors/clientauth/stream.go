@@ -48,11 +48,15 @@ type serverStream struct {
 	call *callCarrier // the state of the first stream
 	// open opens the second stream, or returns an error if the call has ended.
 	open func(second *callCarrier) (grpc.ClientStream, error)
+	// over is closed when the call's context ends.
+	over <-chan struct{}
 
-	// mu guards the rest. It is not held while a message is waited for, but while the
-	// stream is opened again: until then nobody can be told which of the two it is.
+	// mu guards the rest. It is not held while anything is waited for.
 	mu      sync.Mutex
 	current grpc.ClientStream
+	// reopening is there while the stream is opened again, and then closed: until then
+	// nobody can be told which of the two it is.
+	reopening chan struct{}
 	// request is the client's message, as long as it may have to be sent again. ended
 	// says that the end of the sending came after it: the caller sends nothing more.
 	request any
@@ -61,10 +65,19 @@ type serverStream struct {
 	final bool
 }
 
-// stream returns the stream in use. If final, it stays that one.
+// stream returns the stream in use. If final, it stays that one, unless the call has
+// ended while it was opened again.
 func (s *serverStream) stream(final bool) grpc.ClientStream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if reopening := s.reopening; reopening != nil {
+		s.mu.Unlock()
+		select {
+		case <-reopening:
+		case <-s.over:
+		}
+		s.mu.Lock()
+	}
 	if final {
 		s.final, s.request = true, nil
 	}
@@ -80,9 +93,13 @@ func (s *serverStream) Trailer() metadata.MD { return s.stream(false).Trailer() 
 // Context implements grpc.ClientStream.
 func (s *serverStream) Context() context.Context { return s.stream(true).Context() }
 
-// SendMsg implements grpc.ClientStream.
+// SendMsg implements grpc.ClientStream. If the call has ended, RecvMsg says how: gRPC
+// itself returns nothing then, except where it has repeated the stream in vain.
 func (s *serverStream) SendMsg(m any) error {
 	err := s.stream(false).SendMsg(m)
+	if s.call.lostStatus(err) {
+		err = nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
@@ -125,21 +142,39 @@ func (s *serverStream) RecvMsg(m any) error {
 // stands. If that is because the stream cannot be repeated, the next call gets another
 // token.
 func (s *serverStream) again(second *callCarrier) grpc.ClientStream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.final || !s.ended {
+	request, reopened := s.reopen()
+	if reopened == nil {
 		s.call.slot.rejected.Store(&second.rejected)
 		return nil
 	}
 	s.call.renewed.Store(true) // so that no refusal comes here again
 	stream, err := s.open(second)
 	if err != nil {
+		reopened(s.current)
 		second.received(err)
 		return nil
 	}
 	// What goes wrong here comes out of RecvMsg.
-	_ = stream.SendMsg(s.request)
+	_ = stream.SendMsg(request)
 	_ = stream.CloseSend()
-	s.current, s.request = stream, nil
+	reopened(stream)
 	return stream
+}
+
+// reopen returns the message to send again and what to call with the stream that is the
+// one in use then, or nothing if the stream cannot be repeated.
+func (s *serverStream) reopen() (request any, reopened func(current grpc.ClientStream)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.final || !s.ended {
+		return nil, nil
+	}
+	s.reopening = make(chan struct{})
+	return s.request, func(current grpc.ClientStream) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.current, s.request = current, nil
+		close(s.reopening)
+		s.reopening = nil
+	}
 }
