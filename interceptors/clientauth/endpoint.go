@@ -4,7 +4,9 @@
 package clientauth
 
 import (
+	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -97,6 +99,7 @@ const (
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxyFromEnvironment,
+		OnProxyConnectResponse: checkProxyAnswer,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    tlsTimeout,
@@ -117,4 +120,28 @@ func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
 		return nil, nil //nolint:nilnil // as http.Transport.Proxy says no proxy
 	}
 	return http.ProxyFromEnvironment(req)
+}
+
+// proxyRefusal is a proxy's answer that opens no tunnel. The error of net/http itself is
+// the text that the proxy wrote, of no type of its own.
+type proxyRefusal struct {
+	host   string
+	status int
+}
+
+// Error says which proxy it was, without its password, and what it answered.
+func (r *proxyRefusal) Error() string {
+	text := fmt.Sprintf("the proxy %s refuses to connect to it (HTTP status %d)", printable(r.host, 300), r.status)
+	if r.status == http.StatusProxyAuthRequired {
+		text += ": check the user and the password in the proxy's URL (HTTPS_PROXY)"
+	}
+	return text
+}
+
+// checkProxyAnswer implements OnProxyConnectResponse of [http.Transport].
+func checkProxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+	if answer.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &proxyRefusal{host: proxy.Host, status: answer.StatusCode}
 }

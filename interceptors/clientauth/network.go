@@ -29,6 +29,9 @@ func describe(err error) (text string, cause error) {
 		}
 		return "it does not speak TLS", nil
 	}
+	if e, ok := errors.AsType[*proxyRefusal](err); ok {
+		return e.Error(), nil
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return printable(e.Error(), 300), foreign(e)
 	}

@@ -125,8 +125,8 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 	const host = "files.auth.example.com"
 	for status, want := range map[string]string{
 		"200 OK":                            "outcome: a token",
-		"407 Proxy Authentication Required": "outcome: clientauth: token endpoint https://" + host,
-		"502 Bad Gateway":                   "outcome: clientauth: token endpoint https://" + host,
+		"407 Proxy Authentication Required": "outcome: clientauth: token endpoint https://" + host + "/oauth2/token: the proxy 127.0.0.1:PORT refuses to connect to it (HTTP status 407): check the user and the password in the proxy's URL (HTTPS_PROXY)",
+		"502 Bad Gateway":                   "outcome: clientauth: token endpoint https://" + host + "/oauth2/token: the proxy 127.0.0.1:PORT refuses to connect to it (HTTP status 502)",
 	} {
 		t.Run(status, func(t *testing.T) {
 			t.Parallel()
@@ -142,6 +142,7 @@ func TestProxyFromTheEnvironment(t *testing.T) {
 				"COGNITO_TOKEN_URL=https://" + host + "/oauth2/token", "COGNITO_CLIENT_ID=" + testClient, "COGNITO_CLIENT_SECRET=" + hiddenSecret,
 			}
 			output, err := child.CombinedOutput()
+			want := strings.ReplaceAll(want, "127.0.0.1:PORT", proxy.listener.Addr().String())
 			if err != nil || !strings.Contains(string(output), want) {
 				t.Errorf("got %v, want %q in\n%s", err, want, output)
 			}
