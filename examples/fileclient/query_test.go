@@ -74,6 +74,8 @@ func TestAppendFails(t *testing.T) {
 		{"refused, endless input", func(got *[]string) *fake { return acknowledges(0, aborted, got) }, endless{}, codes.Aborted, "was replaced"},
 		{"refused later", func(got *[]string) *fake { return acknowledges(2, aborted, got) }, iotest.OneByteReader(strings.NewReader("abc")), codes.Aborted, "was replaced (after 2 bytes that were added)"},
 		{"broken input", func(got *[]string) *fake { return acknowledges(9, nil, got) }, brokenReader{strings.NewReader("abc")}, codes.Unknown, "the disk is broken (after 3 bytes that were added)"},
+		{"ended early", func(got *[]string) *fake { return acknowledges(1, nil, got) }, endless{}, codes.Unknown, "before it had the whole input (after 65536 bytes that were added)"},
+		{"ended early, after its input was sent", func(got *[]string) *fake { return acknowledges(0, nil, got) }, strings.NewReader("abc"), codes.Unknown, "before it had the whole input"},
 		{"one answer too many", func(*[]string) *fake {
 			return &fake{appendFile: func(stream grpc.BidiStreamingServer[filesv1.AppendFileRequest, filesv1.AppendFileResponse]) error {
 				for range 2 {

@@ -24,7 +24,7 @@ func (s *session) read(ctx context.Context) error {
 		return err
 	}
 	first, err := stream.Recv()
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	size := first.GetFile().GetSize()
@@ -56,10 +56,17 @@ func (s *session) read(ctx context.Context) error {
 		bar.add(len(m.GetChunk()))
 	}
 	if got != size {
-		return fmt.Errorf("the file has %d bytes, and the server sent %d: nothing was kept", size, got)
+		kept := "nothing was kept"
+		if to.temp == "" {
+			kept = "what was written is not the file"
+		}
+		return fmt.Errorf("the file has %d bytes, and the server sent %d: %s", size, got, kept)
 	}
 	return to.commit()
 }
+
+// errEndedEarly is a server that calls it done where there is more.
+var errEndedEarly = errors.New("the server ended the call, as if all were well, before it had the whole input")
 
 // write creates or replaces a file of the server.
 func (s *session) write(ctx context.Context) error {
@@ -79,10 +86,11 @@ func (s *session) write(ctx context.Context) error {
 	bar := newProgress(s.stderr, s.bar, size)
 	defer bar.clear()
 	err = stream.Send(&filesv1.WriteFileRequest{Part: &filesv1.WriteFileRequest_Name{Name: s.args[0]}})
-	input := readChunks(ctx, from, io.ReadFull)
+	input, whole := readChunks(ctx, from, io.ReadFull), false
 	for err == nil {
 		var chunk []byte
 		if chunk, err = input.next(ctx); err != nil {
+			whole = errors.Is(err, io.EOF)
 			break
 		}
 		if err = stream.Send(&filesv1.WriteFileRequest{Part: &filesv1.WriteFileRequest_Chunk{Chunk: chunk}}); err == nil {
@@ -98,6 +106,9 @@ func (s *session) write(ctx context.Context) error {
 	resp, err := stream.CloseAndRecv()
 	if err != nil {
 		return err
+	}
+	if !whole {
+		return errEndedEarly
 	}
 	bar.clear()
 	return s.printFile(resp.GetFile())
@@ -121,16 +132,20 @@ func (s *session) append(ctx context.Context) error {
 	defer bar.clear()
 	var added, total int64
 	err = stream.Send(&filesv1.AppendFileRequest{Part: &filesv1.AppendFileRequest_Name{Name: s.args[0]}})
-	input := readChunks(ctx, from, readSome)
+	input, whole := readChunks(ctx, from, readSome), false
 	for err == nil {
 		var chunk []byte
 		if chunk, err = input.next(ctx); err != nil {
+			whole = errors.Is(err, io.EOF)
 			break
 		}
 		if err = stream.Send(&filesv1.AppendFileRequest{Part: &filesv1.AppendFileRequest_Chunk{Chunk: chunk}}); err != nil {
 			break
 		}
 		resp, failure := stream.Recv()
+		if errors.Is(failure, io.EOF) {
+			failure = errEndedEarly
+		}
 		if failure != nil {
 			return partly(failure, added)
 		}
@@ -149,6 +164,8 @@ func (s *session) append(ctx context.Context) error {
 		return errors.New("the server acknowledged more chunks than it was sent")
 	case !errors.Is(err, io.EOF):
 		return partly(err, added)
+	case !whole:
+		return partly(errEndedEarly, added)
 	}
 	bar.clear()
 	if added == 0 {

@@ -61,11 +61,11 @@ func TestReadWholeOrNothing(t *testing.T) {
 		{"whole", sends(nil, described(7), part("con"), part("tent")), ""},
 		{"refused", sends(status.Error(codes.PermissionDenied, "no scope")), "no scope"},
 		{"broken off", sends(status.Error(codes.Unavailable, "going away"), described(7), part("con")), "going away"},
-		{"too short", sends(nil, described(7), part("con")), "the file has 7 bytes, and the server sent 3"},
+		{"too short", sends(nil, described(7), part("con")), "the file has 7 bytes, and the server sent 3: nothing was kept"},
 		{"too long", sends(nil, described(7), part("content"), part("more")), "the server sent 11"},
 		{"no description", sends(nil, part("content")), "no description"},
 		{"negative size", sends(nil, described(-1)), "no description"},
-		{"no message", sends(nil), "EOF"},
+		{"no message", sends(nil), "no description"},
 	} {
 		for _, old := range []bool{false, true} {
 			name := tt.name
@@ -134,6 +134,15 @@ func TestReadToStandardOutput(t *testing.T) {
 		if err := s.read(t.Context()); err != nil || stdout.String() != "content" {
 			t.Errorf("%q: got %q, %v, want the content", args, stdout.String(), err)
 		}
+	}
+}
+
+// TestReadTooLittle: what is written at once cannot be taken back, and the error says so.
+func TestReadTooLittle(t *testing.T) {
+	t.Parallel()
+	s, _ := newSession(t, sends(nil, described(7), part("con")), nil, "a")
+	if err := s.read(t.Context()); err == nil || !strings.Contains(err.Error(), "the server sent 3: what was written is not the file") {
+		t.Errorf("got %v, want that what was written is not the file", err)
 	}
 }
 
@@ -267,6 +276,21 @@ func TestWriteRefused(t *testing.T) {
 	s, stdout := newSession(t, f, endless{}, "a")
 	if err := s.write(t.Context()); status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "no scope") {
 		t.Errorf("got %v, want the server's PERMISSION_DENIED", err)
+	}
+	if stdout.Len() != 0 {
+		t.Errorf("got %q on stdout, want nothing", stdout.String())
+	}
+}
+
+// TestWriteEndedEarly has a server that calls it done before it has the whole input.
+func TestWriteEndedEarly(t *testing.T) {
+	t.Parallel()
+	f := &fake{writeFile: func(stream grpc.ClientStreamingServer[filesv1.WriteFileRequest, filesv1.WriteFileResponse]) error {
+		return stream.SendAndClose(&filesv1.WriteFileResponse{File: &filesv1.FileInfo{Name: "a"}})
+	}}
+	s, stdout := newSession(t, f, endless{}, "a")
+	if err := s.write(t.Context()); err == nil || !strings.Contains(err.Error(), "before it had the whole input") {
+		t.Errorf("got %v, want that the input was not sent", err)
 	}
 	if stdout.Len() != 0 {
 		t.Errorf("got %q on stdout, want nothing", stdout.String())
