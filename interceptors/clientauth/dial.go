@@ -64,6 +64,10 @@ func DialOptions(src TokenSource, scopes Selection, opts ...Option) ([]grpc.Dial
 // the method it may be the refusal of a call that the server itself made. If there is
 // no other token, or no time, the server's error stands.
 //
+// Where gRPC's own retry repeats a call and the server refuses it before its message is
+// sent again, gRPC 1.85 returns io.EOF in place of the status. The caller gets the status
+// all the same if it has details, and else UNKNOWN.
+//
 // The targets of grpc.Header, grpc.Trailer and grpc.Peer tell of the last attempt that
 // was sent. A function of grpc.OnFinish runs once for each attempt, also for one that
 // found no token, and gets its error.

@@ -122,17 +122,17 @@ func proxyFromEnvironment(req *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(req)
 }
 
-// proxyRefusal is a proxy's answer that opens no tunnel. The error of net/http itself is
+// proxyError is a proxy's answer that opens no tunnel. The error of net/http itself is
 // the text that the proxy wrote, of no type of its own.
-type proxyRefusal struct {
+type proxyError struct {
 	host   string
 	status int
 }
 
 // Error says which proxy it was, without its password, and what it answered.
-func (r *proxyRefusal) Error() string {
-	text := fmt.Sprintf("the proxy %s refuses to connect to it (HTTP status %d)", printable(r.host, 300), r.status)
-	if r.status == http.StatusProxyAuthRequired {
+func (e *proxyError) Error() string {
+	text := fmt.Sprintf("the proxy %s refuses to connect to it (HTTP status %d)", printable(e.host, 300), e.status)
+	if e.status == http.StatusProxyAuthRequired {
 		text += ": check the user and the password in the proxy's URL (HTTPS_PROXY)"
 	}
 	return text
@@ -143,5 +143,5 @@ func checkProxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, answer
 	if answer.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &proxyRefusal{host: proxy.Host, status: answer.StatusCode}
+	return &proxyError{host: proxy.Host, status: answer.StatusCode}
 }

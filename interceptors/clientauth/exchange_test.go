@@ -180,8 +180,8 @@ func TestHugeBodyIsNotRead(t *testing.T) {
 	if err == nil || err.Reason() != ReasonResponse {
 		t.Fatalf("got %v, want %s", err, ReasonResponse)
 	}
-	if body.read != maxBody+1 {
-		t.Errorf("read %d bytes, want %d", body.read, maxBody+1)
+	if body.read != 64<<10+1 {
+		t.Errorf("read %d bytes, want 64 KiB and one", body.read)
 	}
 }
 
@@ -215,8 +215,8 @@ func TestSlowBodyEndsWithTheAttempt(t *testing.T) {
 		if err == nil || err.Reason() != ReasonNetwork || err.Code() != codes.Unavailable {
 			t.Fatalf("got %v, want %s", err, ReasonNetwork)
 		}
-		if got := time.Since(start); got != attemptTimeout {
-			t.Errorf("ended after %v, want %v", got, attemptTimeout)
+		if got := time.Since(start); got != 5*time.Second {
+			t.Errorf("ended after %v, want 5 s", got)
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			t.Error("the error is DeadlineExceeded, which a caller takes for its own")
@@ -294,7 +294,7 @@ func (r *lastGasp) Read(p []byte) (int, error) {
 // TestLargeBodyThatBreaksOff is too large first of all.
 func TestLargeBodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[int]Reason{maxBody: ReasonNetwork, maxBody + 1: ReasonResponse} {
+	for size, want := range map[int]Reason{64 << 10: ReasonNetwork, 64<<10 + 1: ReasonResponse} {
 		c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return reply{reader: &lastGasp{left: size}} }})
 		if _, err := c.exchange.fetch(t.Context(), NewSecret(testSecret), nil); err == nil || err.Reason() != want {
 			t.Errorf("%d bytes: got %v, want %s", size, err, want)

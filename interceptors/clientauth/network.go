@@ -29,7 +29,7 @@ func describe(err error) (text string, cause error) {
 		}
 		return "it does not speak TLS", nil
 	}
-	if e, ok := errors.AsType[*proxyRefusal](err); ok {
+	if e, ok := errors.AsType[*proxyError](err); ok {
 		return e.Error(), nil
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {

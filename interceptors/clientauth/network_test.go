@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 )
@@ -198,7 +199,7 @@ func TestTransportBounds(t *testing.T) {
 	if transport.TLSClientConfig.MinVersion != tls.VersionTLS12 || transport.TLSClientConfig.InsecureSkipVerify {
 		t.Error("TLS before 1.2 or without verification is allowed")
 	}
-	if transport.TLSHandshakeTimeout != tlsTimeout || transport.ResponseHeaderTimeout != headerTimeout {
+	if transport.TLSHandshakeTimeout != 3*time.Second || transport.ResponseHeaderTimeout != 4*time.Second {
 		t.Error("a part of an attempt has no bound")
 	}
 	if transport.Proxy == nil {

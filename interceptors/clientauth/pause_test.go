@@ -204,20 +204,27 @@ func TestEndpointThatSaysWhen(t *testing.T) {
 }
 
 // TestGapsAreSpread: programs that started together do not repeat together.
+// TestGapsAreSpread over 0 to 200 ms and 0 to 400 ms.
 func TestGapsAreSpread(t *testing.T) {
 	t.Parallel()
 	gaps := map[time.Duration]bool{}
-	for range 20 {
+	var longest [2]time.Duration
+	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
 			endpoint := &fakeEndpoint{answer: func(int, request) reply { return page(500) }}
 			_, _ = newSource(t, endpoint).Token(t.Context(), Request{})
 			all := endpoint.all()
-			gaps[all[1].at.Sub(all[0].at)] = true
-			gaps[all[2].at.Sub(all[1].at)] = true
+			for i := range longest {
+				gap := all[i+1].at.Sub(all[i].at)
+				gaps[gap], longest[i] = true, max(longest[i], gap)
+			}
 		})
 	}
-	if len(gaps) < 30 {
-		t.Errorf("got %d different gaps of 40, want nearly all", len(gaps))
+	if len(gaps) < 150 {
+		t.Errorf("got %d different gaps of 200, want nearly all", len(gaps))
+	}
+	if longest[0] < 150*time.Millisecond || longest[0] > 200*time.Millisecond || longest[1] < 300*time.Millisecond || longest[1] > 400*time.Millisecond {
+		t.Errorf("the longest gaps are %v, want nearly 200 ms and 400 ms", longest)
 	}
 }
 

@@ -120,6 +120,7 @@ func TestLife(t *testing.T) {
 		"the answer is shorter":     {token: lives(4600, 1000), inBody: time.Minute, want: time.Minute, known: true},
 		"only the JWT":              {token: lives(4600, 1000), want: time.Hour, known: true},
 		"only the answer":           {token: "opaque", inBody: time.Hour, want: time.Hour, known: true},
+		"a second":                  {token: "opaque", inBody: time.Second, want: time.Second, known: true},
 		"neither":                   {token: "opaque", want: 5 * time.Minute},
 		"neither, no iat":           {token: jwt(map[string]any{"exp": 4600}), want: 5 * time.Minute},
 		"JWT of a week":             {token: lives(604800, 0), want: 24 * time.Hour, known: true},

@@ -54,8 +54,8 @@ type serverStream struct {
 	// mu guards the rest. It is not held while anything is waited for.
 	mu      sync.Mutex
 	current grpc.ClientStream
-	// reopening is there while the stream is opened again, and then closed: until then
-	// nobody can be told which of the two it is.
+	// reopening is there once the stream is opened again, and closed when that has ended:
+	// until then nobody can be told which of the two it is.
 	reopening chan struct{}
 	// request is the client's message, as long as it may have to be sent again. ended
 	// says that the end of the sending came after it: the caller sends nothing more.
@@ -175,6 +175,5 @@ func (s *serverStream) reopen() (request any, reopened func(current grpc.ClientS
 		defer s.mu.Unlock()
 		s.current, s.request = current, nil
 		close(s.reopening)
-		s.reopening = nil
 	}
 }

@@ -105,15 +105,15 @@ func TestHungFunctions(t *testing.T) {
 					start := time.Now()
 					_, err := c.Token(t.Context(), Request{})
 					wantReason(t, err, reason, codes.Unavailable)
-					if d := time.Since(start); d > flightTimeout+callGrace {
-						t.Fatalf("waited %v, want at most %v", d, flightTimeout+callGrace)
+					if d := time.Since(start); d > 12250*time.Millisecond {
+						t.Fatalf("waited %v, want at most 12.25 s", d)
 					}
 					time.Sleep(10 * time.Second)
 				}
 				mu.Lock()
 				hung = false
-				if calls != 1+maxLeftBehind {
-					t.Errorf("got %d calls of the hung function, want %d", calls-1, maxLeftBehind)
+				if calls != 1+4 {
+					t.Errorf("got %d calls of the hung function, want 4", calls-1)
 				}
 				mu.Unlock()
 				close(release)
@@ -126,6 +126,23 @@ func TestHungFunctions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLeftBehind: a request that ignores its context is given up 250 ms after its 5 s.
+func TestLeftBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := stubborn{release: make(chan struct{})}
+		c := newSource(t, s)
+		f := &flight{over: make(chan struct{})}
+		f.running.Store(1)
+		start := time.Now()
+		_, err := c.attempt(t.Context(), &tokenSet{}, f, 0)
+		if err == nil || err.Reason() != ReasonNetwork || time.Since(start) != 5250*time.Millisecond {
+			t.Errorf("got %v after %v, want %s after 5.25 s", err, time.Since(start), ReasonNetwork)
+		}
+		close(s.release)
+	})
 }
 
 // TestGoexit: as t.FailNow does it in a test's fake.
