@@ -274,7 +274,7 @@ func TestMissingLifeIsLogged(t *testing.T) {
 // TestLargeTokenIsLogged: from 6 KiB on, which is used.
 func TestLargeTokenIsLogged(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[int]bool{largeToken: false, largeToken + 1: true} {
+	for size, want := range map[int]bool{6 << 10: false, 6<<10 + 1: true} {
 		logs := &logBuffer{}
 		token := strings.Repeat("a", size)
 		c := newSource(t, &fakeEndpoint{answer: func(int, request) reply { return okToken(token, "3600") }}, WithLogger(logs.logger()))
