@@ -94,6 +94,26 @@ func TestFunctionThatStopsReturning(t *testing.T) {
 	})
 }
 
+// TestLookThatEndsWithThePatience: its outcome counts, each time.
+func TestLookThatEndsWithThePatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newSource(t, &fakeEndpoint{})
+		running, ended := make(chan struct{}), make(chan struct{})
+		close(ended)
+		for range 100 {
+			c.secrets.look = &look{done: ended, giveUp: c.clock.mono()}
+			if !c.looked(t.Context()) {
+				t.Fatal("the look has ended, and nobody was told")
+			}
+			c.secrets.look = &look{done: running, giveUp: c.clock.mono()}
+			if c.looked(t.Context()) {
+				t.Fatal("the look still runs, and its outcome was told")
+			}
+		}
+	})
+}
+
 // TestStoreThatHangs: a function that ignores its context takes a few goroutines at
 // most, and nobody's time.
 func TestStoreThatHangs(t *testing.T) {
