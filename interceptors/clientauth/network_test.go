@@ -133,14 +133,21 @@ func TestNetworkFaults(t *testing.T) {
 	}
 }
 
+// closedPort returns an address where nobody listens. A connection holds its port until
+// the end of the test: what a listener gives up, another test's server may get.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Cleanup(func() { _ = l.Close() }) // the connection is never accepted, and would end with it
+	holder, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = holder.Close() })
+	return holder.LocalAddr().String()
 }
 
 func TestPlainServerOnHTTPS(t *testing.T) {
