@@ -132,14 +132,19 @@ func TestPrograms(t *testing.T) {
 	if err := os.WriteFile(secretFile, []byte(w.pool.Client(reader).Secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	// Nobody listens on the port of a connection's other side. A listener's own port,
+	// once closed, may become another test's.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := closed.Addr().String()
-	if err := closed.Close(); err != nil {
+	defer listener.Close()
+	holder, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer holder.Close()
+	nobody := holder.LocalAddr().String()
 	large := strings.Repeat("0123456789abcdef", 20000)
 	// One story: each step sees what those before have done.
 	for _, step := range []struct {
