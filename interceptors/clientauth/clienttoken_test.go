@@ -90,7 +90,7 @@ func TestGetClientTokenRequest(t *testing.T) {
 
 // trusting is the transport of a source that knows the server's certificate.
 func trusting(s *httptest.Server) *http.Transport {
-	transport := newTransport()
+	transport := patientTransport()
 	transport.TLSClientConfig.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	return transport
 }

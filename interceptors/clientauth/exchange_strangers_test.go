@@ -142,7 +142,7 @@ func TestBadTLSServers(t *testing.T) {
 			}, test.change)
 			roots := x509.NewCertPool()
 			roots.AddCert(s.Certificate())
-			transport := newTransport()
+			transport := patientTransport()
 			transport.TLSClientConfig.RootCAs = roots
 			target, err := newEndpoint(strings.Replace(s.URL, "127.0.0.1", test.host, 1) + "/oauth2/token")
 			if err != nil {

@@ -26,10 +26,8 @@ import (
 // server's certificate is among the roots.
 func networkFetch(t *testing.T, url string, trust *httptest.Server) (response, *Error) {
 	t.Helper()
-	transport := newTransport()
+	transport := patientTransport()
 	transport.Proxy = nil
-	// These servers answer at once; on a busy machine that may take longer than the bounds.
-	transport.DialContext, transport.TLSHandshakeTimeout, transport.ResponseHeaderTimeout = nil, 0, 0
 	if trust != nil {
 		transport.TLSClientConfig.RootCAs = trust.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	}
@@ -39,6 +37,14 @@ func networkFetch(t *testing.T, url string, trust *httptest.Server) (response, *
 	}
 	x := exchange{endpoint: target, clientID: testClient, transport: transport}
 	return x.fetch(t.Context(), NewSecret(testSecret), nil)
+}
+
+// patientTransport is that of sources without the bounds of an attempt's parts: the
+// servers of tests answer at once, and on a busy machine that may take longer.
+func patientTransport() *http.Transport {
+	transport := newTransport()
+	transport.DialContext, transport.TLSHandshakeTimeout, transport.ResponseHeaderTimeout = nil, 0, 0
+	return transport
 }
 
 func tlsServer(t *testing.T, h http.HandlerFunc, change func(*httptest.Server)) *httptest.Server {
@@ -240,13 +246,11 @@ func TestNothingIsKeptBetweenRequests(t *testing.T) {
 			}
 		}
 	})
-	transport := newTransport()
-	transport.TLSClientConfig.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	target, err := newEndpoint(s.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := exchange{endpoint: target, clientID: testClient, transport: transport}
+	x := exchange{endpoint: target, clientID: testClient, transport: trusting(s)}
 	for range 3 {
 		if _, err := x.fetch(t.Context(), NewSecret(testSecret), nil); err != nil {
 			t.Fatal(err)
@@ -278,10 +282,8 @@ func TestHangingServer(t *testing.T) {
 		<-release
 	}, nil)
 	defer close(release)
-	transport := newTransport()
-	transport.TLSClientConfig.RootCAs = s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	c, err := NewClientCredentials(Config{TokenURL: s.URL, ClientID: testClient, Secret: StaticSecret(testSecret)},
-		WithTransport(transport), WithLogger((&logBuffer{}).logger()))
+		WithTransport(trusting(s)), WithLogger((&logBuffer{}).logger()))
 	if err != nil {
 		t.Fatal(err)
 	}
