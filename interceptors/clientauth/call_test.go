@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -135,25 +136,27 @@ func TestEndedCallIsNotRepeated(t *testing.T) {
 // gives the stream out.
 func TestRefusalAtTheOpening(t *testing.T) {
 	t.Parallel()
-	c, err := newCarrier(newSource(t, &fakeEndpoint{}), AllClientScopes(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		if creds, ok := opts[0].(grpc.PerRPCCredsCallOption); ok {
-			if _, err := creds.Creds.GetRequestMetadata(ctx); err != nil {
-				return nil, err
-			}
+	synctest.Test(t, func(t *testing.T) {
+		c, err := newCarrier(newSource(t, &fakeEndpoint{}), AllClientScopes(), nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil, statRefused()
-	}
-	if _, err := c.stream(t.Context(), &grpc.StreamDesc{}, nil, statFile, open); status.Code(err) != codes.Unauthenticated {
-		t.Fatalf("got %v, want Unauthenticated", err)
-	}
-	token, err := c.selected.others.token(t.Context())
-	if err != nil || token.Value() != opaque(1) {
-		t.Errorf("the next call: got %q, %v, want another token", token.Value(), err)
-	}
+		open := func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			if creds, ok := opts[0].(grpc.PerRPCCredsCallOption); ok {
+				if _, err := creds.Creds.GetRequestMetadata(ctx); err != nil {
+					return nil, err
+				}
+			}
+			return nil, statRefused()
+		}
+		if _, err := c.stream(t.Context(), &grpc.StreamDesc{}, nil, statFile, open); status.Code(err) != codes.Unauthenticated {
+			t.Fatalf("got %v, want Unauthenticated", err)
+		}
+		token, err := c.selected.others.token(t.Context())
+		if err != nil || token.Value() != opaque(1) {
+			t.Errorf("the next call: got %q, %v, want another token", token.Value(), err)
+		}
+	})
 }
 
 // TestErrorAfterAnAttempt: with gRPC's retry policy the server may have got the call.

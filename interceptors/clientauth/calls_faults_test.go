@@ -274,19 +274,21 @@ func TestRetryPolicyDoesNotMultiplyFetches(t *testing.T) {
 	t.Parallel()
 	t.Run("endpoint down", func(t *testing.T) {
 		t.Parallel()
-		server := newFileServer(t, true, nil)
-		endpoint := &fakeEndpoint{answer: func(int, request) reply { return page(429) }}
-		counting := &countingSource{TokenSource: newSource(t, endpoint)}
-		own, err := DialOptions(counting, AllClientScopes())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn := server.connect(t, append(own, retryPolicy("UNAVAILABLE"))...)
-		wantReason(t, stat(t.Context(), conn), ReasonThrottled, codes.Unavailable)
-		if got := counting.asked.Load(); got != 4 {
-			t.Errorf("gRPC made %d attempts, want 4: the test shows nothing", got)
-		}
-		wantRequests(t, endpoint, 1)
+		memoryBubble(t, func(t *testing.T) { // so that no second fetch is due yet
+			server := newMemoryServer(t, nil)
+			endpoint := &fakeEndpoint{answer: func(int, request) reply { return page(429) }}
+			counting := &countingSource{TokenSource: newSource(t, endpoint)}
+			own, err := DialOptions(counting, AllClientScopes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := server.connect(t, append(own, retryPolicy("UNAVAILABLE"))...)
+			wantReason(t, stat(t.Context(), conn), ReasonThrottled, codes.Unavailable)
+			if got := counting.asked.Load(); got != 4 {
+				t.Errorf("gRPC made %d attempts, want 4: the test shows nothing", got)
+			}
+			wantRequests(t, endpoint, 1)
+		})
 	})
 	t.Run("server refuses", func(t *testing.T) {
 		t.Parallel()

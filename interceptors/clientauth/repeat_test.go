@@ -77,29 +77,31 @@ func TestRepeatOnce(t *testing.T) {
 // attempts.
 func TestAlwaysRejected(t *testing.T) {
 	t.Parallel()
-	server := newFileServer(t, true, func(int, []string) error {
-		return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
-	})
-	endpoint := &fakeEndpoint{}
-	files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			for range 50 {
-				_, err := files.StatFile(t.Context(), &filesv1.StatFileRequest{})
-				if _, local := errors.AsType[*Error](err); local || status.Code(err) != codes.Unauthenticated {
-					t.Errorf("got %v, want the server's error", err)
-				}
-			}
+	memoryBubble(t, func(t *testing.T) {
+		server := newMemoryServer(t, func(int, []string) error {
+			return refusal(statFile, codes.Unauthenticated, reason.Domain, reason.TokenInvalid)
 		})
-	}
-	wg.Wait()
-	if got := endpoint.count(); got != 2 {
-		t.Errorf("token requests: got %d, want 2", got)
-	}
-	if got := len(server.sent("")); got > 2000 {
-		t.Errorf("the server got %d calls, want at most 2000", got)
-	}
+		endpoint := &fakeEndpoint{}
+		files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for range 50 {
+					_, err := files.StatFile(t.Context(), &filesv1.StatFileRequest{})
+					if _, local := errors.AsType[*Error](err); local || status.Code(err) != codes.Unauthenticated {
+						t.Errorf("got %v, want the server's error", err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got := endpoint.count(); got != 2 {
+			t.Errorf("token requests: got %d, want 2", got)
+		}
+		if got := len(server.sent("")); got > 2000 {
+			t.Errorf("the server got %d calls, want at most 2000", got)
+		}
+	})
 }
 
 // TestOneBackendRejects: the other backend goes on with the old token while the
@@ -182,37 +184,39 @@ func TestLastAttemptCounts(t *testing.T) {
 // repeated itself.
 func TestStreamReportsForTheNextCall(t *testing.T) {
 	t.Parallel()
-	server := newFileServer(t, true, func(_ int, authorization []string) error {
-		if reflect.DeepEqual(authorization, bearer(0)) {
-			return refusal(appendFile, codes.Unauthenticated, reason.Domain, reason.TokenExpired)
-		}
-		return nil
-	})
-	endpoint := &fakeEndpoint{}
-	files := filesv1.NewFileWriteServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
-	read := func() error {
-		stream, err := files.AppendFile(t.Context())
-		if err != nil {
+	memoryBubble(t, func(t *testing.T) {
+		server := newMemoryServer(t, func(_ int, authorization []string) error {
+			if reflect.DeepEqual(authorization, bearer(0)) {
+				return refusal(appendFile, codes.Unauthenticated, reason.Domain, reason.TokenExpired)
+			}
+			return nil
+		})
+		endpoint := &fakeEndpoint{}
+		files := filesv1.NewFileWriteServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes()))
+		read := func() error {
+			stream, err := files.AppendFile(t.Context())
+			if err != nil {
+				return err
+			}
+			// It may be refused by then, which Recv tells.
+			_ = stream.Send(&filesv1.AppendFileRequest{})
+			_, err = stream.Recv()
 			return err
 		}
-		// It may be refused by then, which Recv tells.
-		_ = stream.Send(&filesv1.AppendFileRequest{})
-		_, err = stream.Recv()
-		return err
-	}
-	if err := read(); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("first: got %v, want Unauthenticated", err)
-	}
-	if got := endpoint.count(); got != 1 {
-		t.Errorf("token requests after the first: got %d, want 1", got)
-	}
-	if err := read(); err != nil {
-		t.Errorf("second: got %v, want success with another token", err)
-	}
-	if got := endpoint.count(); got != 2 {
-		t.Errorf("token requests: got %d, want 2", got)
-	}
-	if got, want := server.sent("authorization"), [][]string{bearer(0), bearer(1)}; !reflect.DeepEqual(got, want) {
-		t.Errorf("authorization: got %q, want %q", got, want)
-	}
+		if err := read(); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("first: got %v, want Unauthenticated", err)
+		}
+		if got := endpoint.count(); got != 1 {
+			t.Errorf("token requests after the first: got %d, want 1", got)
+		}
+		if err := read(); err != nil {
+			t.Errorf("second: got %v, want success with another token", err)
+		}
+		if got := endpoint.count(); got != 2 {
+			t.Errorf("token requests: got %d, want 2", got)
+		}
+		if got, want := server.sent("authorization"), [][]string{bearer(0), bearer(1)}; !reflect.DeepEqual(got, want) {
+			t.Errorf("authorization: got %q, want %q", got, want)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -57,21 +58,23 @@ func TestRetriesAreCounted(t *testing.T) {
 			} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					server := newFileServer(t, true, row.server)
-					server.append = echo
-					c := newSource(t, &fakeEndpoint{answer: func(n int, _ request) reply {
-						if n > 0 && row.noOther {
-							return oauthError("invalid_client")
+					memoryBubble(t, func(t *testing.T) {
+						server := newMemoryServer(t, row.server)
+						server.append = echo
+						c := newSource(t, &fakeEndpoint{answer: func(n int, _ request) reply {
+							if n > 0 && row.noOther {
+								return oauthError("invalid_client")
+							}
+							return ok(n, 3600)
+						}})
+						err := test.call(t.Context(), server.dial(t, c, AllClientScopes(), test.opts...))
+						if failed := row.failed > 0 || row.noOther; (err != nil) != failed {
+							t.Errorf("got %v, want an error: %v", err, failed)
 						}
-						return ok(n, 3600)
-					}})
-					err := test.call(t.Context(), server.dial(t, c, AllClientScopes(), test.opts...))
-					if failed := row.failed > 0 || row.noOther; (err != nil) != failed {
-						t.Errorf("got %v, want an error: %v", err, failed)
-					}
-					if got := c.Stats(); got.Retries != row.retries || got.RetriesFailed != row.failed {
-						t.Errorf("got %d retries, %d failed, want %d and %d", got.Retries, got.RetriesFailed, row.retries, row.failed)
-					}
+						if got := c.Stats(); got.Retries != row.retries || got.RetriesFailed != row.failed {
+							t.Errorf("got %d retries, %d failed, want %d and %d", got.Retries, got.RetriesFailed, row.retries, row.failed)
+						}
+					})
 				})
 			}
 		})
@@ -82,48 +85,50 @@ func TestRetriesAreCounted(t *testing.T) {
 // with its token.
 func TestRetryThatReceivedDidNotFail(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("of the handler's")
-	server := newFileServer(t, true, refuseFirst(readRefused()))
-	server.read = func(stream filesv1.FileReadService_ReadFileServer) error {
-		if err := stream.Send(named("a")); err != nil {
-			return err
+	memoryBubble(t, func(t *testing.T) {
+		broken := errors.New("of the handler's")
+		server := newMemoryServer(t, refuseFirst(readRefused()))
+		server.read = func(stream filesv1.FileReadService_ReadFileServer) error {
+			if err := stream.Send(named("a")); err != nil {
+				return err
+			}
+			return broken
 		}
-		return broken
-	}
-	server.append = func(stream filesv1.FileWriteService_AppendFileServer) error {
-		if incoming(stream) == bearer(1)[0] {
-			return appendRefused()
+		server.append = func(stream filesv1.FileWriteService_AppendFileServer) error {
+			if incoming(stream) == bearer(1)[0] {
+				return appendRefused()
+			}
+			if err := stream.Send(&filesv1.AppendFileResponse{}); err != nil {
+				return err
+			}
+			return broken
 		}
-		if err := stream.Send(&filesv1.AppendFileResponse{}); err != nil {
-			return err
+		c := newSource(t, &fakeEndpoint{})
+		conn := server.dial(t, c, AllClientScopes(), RetryStreams(appendFile))
+		if err := read(t.Context(), conn); err == nil {
+			t.Error("server stream: got no error")
 		}
-		return broken
-	}
-	c := newSource(t, &fakeEndpoint{})
-	conn := server.dial(t, c, AllClientScopes(), RetryStreams(appendFile))
-	if err := read(t.Context(), conn); err == nil {
-		t.Error("server stream: got no error")
-	}
-	if got := c.Stats(); got.Retries != 1 || got.RetriesFailed != 0 {
-		t.Errorf("got %d retries, %d failed, want 1 and 0", got.Retries, got.RetriesFailed)
-	}
-	set, err := c.set(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set.mu.Lock()
-	set.forcedUntil = 0
-	set.mu.Unlock()
-	stream, err := filesv1.NewFileWriteServiceClient(conn).AppendFile(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := chat(stream, false); err == nil {
-		t.Error("bidi stream: got no error")
-	}
-	if got := c.Stats(); got.Retries != 2 || got.RetriesFailed != 0 {
-		t.Errorf("got %d retries, %d failed, want 2 and 0", got.Retries, got.RetriesFailed)
-	}
+		if got := c.Stats(); got.Retries != 1 || got.RetriesFailed != 0 {
+			t.Errorf("got %d retries, %d failed, want 1 and 0", got.Retries, got.RetriesFailed)
+		}
+		set, err := c.set(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set.mu.Lock()
+		set.forcedUntil = 0
+		set.mu.Unlock()
+		stream, err := filesv1.NewFileWriteServiceClient(conn).AppendFile(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := chat(stream, false); err == nil {
+			t.Error("bidi stream: got no error")
+		}
+		if got := c.Stats(); got.Retries != 2 || got.RetriesFailed != 0 {
+			t.Errorf("got %d retries, %d failed, want 2 and 0", got.Retries, got.RetriesFailed)
+		}
+	})
 }
 
 // TestRetriesThatGRPCRepeats: a call counts once, whatever gRPC's own retry adds.
@@ -157,54 +162,56 @@ func (refusedStream) RecvMsg(any) error { return readRefused() }
 // before it gives the stream out.
 func TestRetriesThatFailAtTheOpening(t *testing.T) {
 	t.Parallel()
-	source := newSource(t, &fakeEndpoint{})
-	c, err := newCarrier(source, AllClientScopes(), []Option{RetryStreams(appendFile)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ask := func(ctx context.Context, opts []grpc.CallOption) {
-		creds, ok := opts[0].(grpc.PerRPCCredsCallOption)
-		if !ok {
-			t.Fatal("the call has no credentials")
-		}
-		if _, err := creds.Creds.GetRequestMetadata(ctx); err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		source := newSource(t, &fakeEndpoint{})
+		c, err := newCarrier(source, AllClientScopes(), []Option{RetryStreams(appendFile)})
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := c.stream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, nil, appendFile, func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		ask(ctx, opts)
-		ask(ctx, opts) // as gRPC does when it repeats the stream
-		return nil, appendRefused()
-	}); err == nil {
-		t.Error("bidi stream: got no error")
-	}
-	if got := source.Stats(); got.Retries != 1 || got.RetriesFailed != 1 {
-		t.Errorf("bidi stream: got %d retries, %d failed, want 1 and 1", got.Retries, got.RetriesFailed)
-	}
-
-	source = newSource(t, &fakeEndpoint{})
-	if c, err = newCarrier(source, AllClientScopes(), nil); err != nil {
-		t.Fatal(err)
-	}
-	opened := 0
-	stream, err := c.stream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, nil, readFile, func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-		ask(ctx, opts)
-		if opened++; opened == 2 {
-			return nil, readRefused()
+		ask := func(ctx context.Context, opts []grpc.CallOption) {
+			creds, ok := opts[0].(grpc.PerRPCCredsCallOption)
+			if !ok {
+				t.Fatal("the call has no credentials")
+			}
+			if _, err := creds.Creds.GetRequestMetadata(ctx); err != nil {
+				t.Fatal(err)
+			}
 		}
-		return refusedStream{}, nil
+		if _, err := c.stream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, nil, appendFile, func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			ask(ctx, opts)
+			ask(ctx, opts) // as gRPC does when it repeats the stream
+			return nil, appendRefused()
+		}); err == nil {
+			t.Error("bidi stream: got no error")
+		}
+		if got := source.Stats(); got.Retries != 1 || got.RetriesFailed != 1 {
+			t.Errorf("bidi stream: got %d retries, %d failed, want 1 and 1", got.Retries, got.RetriesFailed)
+		}
+
+		source = newSource(t, &fakeEndpoint{})
+		if c, err = newCarrier(source, AllClientScopes(), nil); err != nil {
+			t.Fatal(err)
+		}
+		opened := 0
+		stream, err := c.stream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, nil, readFile, func(ctx context.Context, _ *grpc.StreamDesc, _ *grpc.ClientConn, _ string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+			ask(ctx, opts)
+			if opened++; opened == 2 {
+				return nil, readRefused()
+			}
+			return refusedStream{}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stream.SendMsg(&filesv1.ReadFileRequest{})
+		_ = stream.CloseSend()
+		if err := stream.RecvMsg(nil); err == nil {
+			t.Error("server stream: got no error")
+		}
+		if got := source.Stats(); got.Retries != 1 || got.RetriesFailed != 1 {
+			t.Errorf("server stream: got %d retries, %d failed, want 1 and 1", got.Retries, got.RetriesFailed)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = stream.SendMsg(&filesv1.ReadFileRequest{})
-	_ = stream.CloseSend()
-	if err := stream.RecvMsg(nil); err == nil {
-		t.Error("server stream: got no error")
-	}
-	if got := source.Stats(); got.Retries != 1 || got.RetriesFailed != 1 {
-		t.Errorf("server stream: got %d retries, %d failed, want 1 and 1", got.Retries, got.RetriesFailed)
-	}
 }
 
 // TestRetryOfAnEmptyStream: its end is no failure.

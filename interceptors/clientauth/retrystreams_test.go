@@ -126,28 +126,30 @@ func TestBidiStreamRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newFileServer(t, true, nil)
-			server.append = test.serve
-			endpoint := &fakeEndpoint{}
-			opts := []Option{RetryStreams(appendFile)}
-			if test.off {
-				opts = nil
-			}
-			stream, err := filesv1.NewFileWriteServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes(), opts...)).AppendFile(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, sendErr, err := chat(stream, test.inTurns)
-			if status.Code(err) != test.code || !reflect.DeepEqual(got, test.want) {
-				t.Errorf("got %v, %v, want %v and %s", got, err, test.want, test.code)
-			}
-			if sendErr != nil && !errors.Is(sendErr, io.EOF) {
-				t.Errorf("Send: got %v, want io.EOF or nothing", sendErr)
-			}
-			if got := server.sent("authorization"); !reflect.DeepEqual(got, test.sent) {
-				t.Errorf("authorization: got %q, want %q", got, test.sent)
-			}
-			wantRequests(t, endpoint, len(test.sent))
+			memoryBubble(t, func(t *testing.T) {
+				server := newMemoryServer(t, nil)
+				server.append = test.serve
+				endpoint := &fakeEndpoint{}
+				opts := []Option{RetryStreams(appendFile)}
+				if test.off {
+					opts = nil
+				}
+				stream, err := filesv1.NewFileWriteServiceClient(server.dial(t, newSource(t, endpoint), AllClientScopes(), opts...)).AppendFile(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, sendErr, err := chat(stream, test.inTurns)
+				if status.Code(err) != test.code || !reflect.DeepEqual(got, test.want) {
+					t.Errorf("got %v, %v, want %v and %s", got, err, test.want, test.code)
+				}
+				if sendErr != nil && !errors.Is(sendErr, io.EOF) {
+					t.Errorf("Send: got %v, want io.EOF or nothing", sendErr)
+				}
+				if got := server.sent("authorization"); !reflect.DeepEqual(got, test.sent) {
+					t.Errorf("authorization: got %q, want %q", got, test.sent)
+				}
+				wantRequests(t, endpoint, len(test.sent))
+			})
 		})
 	}
 }
@@ -179,22 +181,24 @@ func TestSendAfterRetriesInVain(t *testing.T) {
 // TestClientStreamRetried by the real server side.
 func TestClientStreamRetried(t *testing.T) {
 	t.Parallel()
-	l := newWireLab(t, wireSetup{})
-	l.revoke(func(n int) bool { return n == 0 })
-	files := filesv1.NewFileWriteServiceClient(l.dial(t, PerMethod(), RetryStreams(writeFile, appendFile)))
-	write, err := files.WriteFile(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		if err := write.Send(&filesv1.WriteFileRequest{}); err != nil {
+	wireBubble(t, func(t *testing.T) {
+		l := newWireLab(t, wireSetup{memory: true})
+		l.revoke(func(n int) bool { return n == 0 })
+		files := filesv1.NewFileWriteServiceClient(l.dial(t, PerMethod(), RetryStreams(writeFile, appendFile)))
+		write, err := files.WriteFile(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := write.CloseAndRecv(); err != nil {
-		t.Errorf("got %v, want success with another token", err)
-	}
-	l.wantIssued(t, 2, 2)
+		for range 3 {
+			if err := write.Send(&filesv1.WriteFileRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := write.CloseAndRecv(); err != nil {
+			t.Errorf("got %v, want success with another token", err)
+		}
+		l.wantIssued(t, 2, 2)
+	})
 }
 
 // TestRetryForAnotherCause: gRPC does not say why it repeats a stream. A source that has

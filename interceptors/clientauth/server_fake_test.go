@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -73,6 +74,14 @@ func newFileServer(tb testing.TB, overTLS bool, refuse func(n int, authorization
 	s := &fileServer{refuse: refuse, addr: listener.Addr().String()}
 	s.serve(tb, listener, overTLS, opts)
 	return s
+}
+
+// memoryBubble runs f in fake time, for servers of newMemoryServer: there no patience is
+// over because the machine is busy.
+func memoryBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	tlsPair()
+	synctest.Test(t, f)
 }
 
 // newMemoryServer is newFileServer over TLS without a network. In a bubble tlsPair is

@@ -143,26 +143,28 @@ func TestServerStreamIsNotRepeated(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newFileServer(t, true, nil)
-			server.read = test.read
-			files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, &fakeEndpoint{}), AllClientScopes()))
-			stream, err := files.ReadFile(t.Context(), &filesv1.ReadFileRequest{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if test.look != nil {
-				test.look(stream)
-			}
-			names, err := readAll(stream)
-			if status.Code(err) != test.code || !reflect.DeepEqual(names, test.want) {
-				t.Errorf("got %q, %v, want %q and %s", names, err, test.want, test.code)
-			}
-			if _, err := files.StatFile(t.Context(), &filesv1.StatFileRequest{}); err != nil {
-				t.Errorf("the next call: %v", err)
-			}
-			if got, want := server.sent("authorization"), [][]string{bearer(0), test.next}; !reflect.DeepEqual(got, want) {
-				t.Errorf("authorization: got %q, want %q", got, want)
-			}
+			memoryBubble(t, func(t *testing.T) {
+				server := newMemoryServer(t, nil)
+				server.read = test.read
+				files := filesv1.NewFileReadServiceClient(server.dial(t, newSource(t, &fakeEndpoint{}), AllClientScopes()))
+				stream, err := files.ReadFile(t.Context(), &filesv1.ReadFileRequest{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if test.look != nil {
+					test.look(stream)
+				}
+				names, err := readAll(stream)
+				if status.Code(err) != test.code || !reflect.DeepEqual(names, test.want) {
+					t.Errorf("got %q, %v, want %q and %s", names, err, test.want, test.code)
+				}
+				if _, err := files.StatFile(t.Context(), &filesv1.StatFileRequest{}); err != nil {
+					t.Errorf("the next call: %v", err)
+				}
+				if got, want := server.sent("authorization"), [][]string{bearer(0), test.next}; !reflect.DeepEqual(got, want) {
+					t.Errorf("authorization: got %q, want %q", got, want)
+				}
+			})
 		})
 	}
 }

@@ -201,7 +201,7 @@ func TestSpreadWarm(t *testing.T) {
 			inSecond[int(r.at.Sub(start)/time.Second)]++
 		}
 		for second, n := range inSecond[:5] {
-			if n < 2 || n > 45 { // of 100 at random, it is fewer or more once in 20 million runs
+			if n < 2 || n > 45 { // chance leaves 100 of 5 s outside of this once in 20 million runs
 				t.Errorf("second %d: got %d requests, want about 20", second, n)
 			}
 		}
