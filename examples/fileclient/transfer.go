@@ -98,9 +98,10 @@ func (s *session) write(ctx context.Context) error {
 		}
 	}
 	// io.EOF is the end of the input, or a stream that the server ended: either way
-	// CloseAndRecv has the outcome. After anything else it must not be called, not even
-	// after ctx ended: it could still end the stream well, before gRPC cancels it.
-	if !errors.Is(err, io.EOF) {
+	// CloseAndRecv has the outcome. After anything else it must not be called, nor after
+	// ctx ended, when a Send that waited says io.EOF too: it could still end the stream
+	// well, before gRPC cancels it.
+	if !errors.Is(err, io.EOF) || ctx.Err() != nil {
 		return stopped(ctx, err)
 	}
 	resp, err := stream.CloseAndRecv()

@@ -326,6 +326,52 @@ func TestWriteCancelled(t *testing.T) {
 	}
 }
 
+// cancelledSend is a stream whose Send waits until the user stops the program, and then
+// says io.EOF, as gRPC does.
+type cancelledSend struct {
+	grpc.ClientStreamingClient[filesv1.WriteFileRequest, filesv1.WriteFileResponse]
+
+	stop  context.CancelFunc
+	ended bool
+}
+
+func (c *cancelledSend) Send(m *filesv1.WriteFileRequest) error {
+	if m.GetName() != "" {
+		return nil
+	}
+	c.stop()
+	return io.EOF
+}
+
+func (c *cancelledSend) CloseAndRecv() (*filesv1.WriteFileResponse, error) {
+	c.ended = true
+	return &filesv1.WriteFileResponse{File: &filesv1.FileInfo{}}, nil
+}
+
+type cancelledWriter struct {
+	filesv1.FileWriteServiceClient
+
+	stream *cancelledSend
+}
+
+func (c cancelledWriter) WriteFile(context.Context, ...grpc.CallOption) (grpc.ClientStreamingClient[filesv1.WriteFileRequest, filesv1.WriteFileResponse], error) {
+	return c.stream, nil
+}
+
+// TestWriteCancelledWhileItSends must not make a file of what was sent so far.
+func TestWriteCancelledWhileItSends(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	stream := &cancelledSend{stop: cancel}
+	s := &session{args: []string{"a"}, stdin: endless{}, stdout: new(bytes.Buffer), stderr: new(bytes.Buffer), writer: cancelledWriter{stream: stream}}
+	if err := s.write(ctx); status.Code(err) != codes.Canceled {
+		t.Errorf("got %v, want CANCELLED", err)
+	}
+	if stream.ended {
+		t.Error("the stream was ended, by which the server takes the file for complete")
+	}
+}
+
 func TestNoSuchLocalFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
