@@ -6,6 +6,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
 	"os"
 	"regexp"
 	"strings"
@@ -15,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
@@ -72,6 +78,33 @@ func TestRun(t *testing.T) {
 				checkReadme(t, out.String())
 			}
 		})
+	}
+}
+
+// Each pool signs with keys that were made before anybody asked it for a token.
+func TestPoolsHaveKeysFromTheStart(t *testing.T) {
+	t.Parallel()
+	own, err1 := cognitotest.GenerateKeys()
+	others, err2 := cognitotest.GenerateKeys()
+	w := &world{}
+	if err := errors.Join(err1, err2, w.startCognito(own, others)); err != nil {
+		t.Fatal(err)
+	}
+	defer w.stop()
+	for pool, keys := range map[*cognitotest.UserPool]cognitotest.KeyPair{w.pool: own, w.other: others} {
+		token, err := pool.Mint(cognitotest.MintSpec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := strings.LastIndex(token, ".")
+		signature, err := base64.RawURLEncoding.DecodeString(token[end+1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := sha256.Sum256([]byte(token[:end]))
+		if err := rsa.VerifyPKCS1v15(&keys.AccessToken.PublicKey, crypto.SHA256, digest[:], signature); err != nil {
+			t.Errorf("%s: %v", pool.Name(), err)
+		}
 	}
 }
 

@@ -47,7 +47,14 @@ type world struct {
 // start starts the embedded Cognito and the file server.
 func start(ctx context.Context, protect guard) (*world, error) {
 	w := &world{}
-	if err := w.startCognito(); err != nil {
+	// A pool without keys makes them while its first token is asked for, and on a slow
+	// machine that can take longer than the token lives.
+	own, err1 := cognitotest.GenerateKeys()
+	others, err2 := cognitotest.GenerateKeys()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if err := w.startCognito(own, others); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	if err := w.startServer(ctx, protect); err != nil {
@@ -56,13 +63,13 @@ func start(ctx context.Context, protect guard) (*world, error) {
 	return w, nil
 }
 
-func (w *world) startCognito() error {
+func (w *world) startCognito(own, others cognitotest.KeyPair) error {
 	pool := cognitotest.DemoPool()
 	pool.Clients = append(pool.Clients, cognitotest.Client{Name: reader, AllowedOAuthScopes: []string{"demo/read.file"}})
 	other := cognitotest.DemoPool()
 	other.Name = "another-pool"
 	cognito, err := cognitotest.NewServer(
-		cognitotest.WithPool(pool), cognitotest.WithPool(other), cognitotest.WithTokenLifetime(tokenLifetime))
+		cognitotest.WithPool(pool), cognitotest.WithPool(other), cognitotest.WithKeys(own, others), cognitotest.WithTokenLifetime(tokenLifetime))
 	if err != nil {
 		return err
 	}
