@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/scopeauth/scopeauth/interceptors/cognitotest"
@@ -35,6 +36,10 @@ const (
 	stranger = "stranger" // may do both, and is not on the server's list
 )
 
+// poolKeys are made once, and before anybody waits for them: a pool without keys makes
+// them while it answers the server's first request for them, which has a bound.
+var poolKeys = sync.OnceValues(cognitotest.GenerateKeys)
+
 func begin(t *testing.T) *world {
 	t.Helper()
 	w := &world{ca: filepath.Join(t.TempDir(), "ca.pem")}
@@ -46,8 +51,11 @@ func begin(t *testing.T) *world {
 		{Name: byAPI, AllowedOAuthScopes: all[:1], ExplicitAuthFlows: []string{"ALLOW_CLIENT_TOKEN_AUTH"}},
 		{Name: stranger, AllowedOAuthScopes: all},
 	}
-	var err error
-	if w.cognito, err = cognitotest.NewServer(cognitotest.WithPool(pool)); err != nil {
+	keys, err := poolKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.cognito, err = cognitotest.NewServer(cognitotest.WithPool(pool), cognitotest.WithKeys(keys)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.cognito.Close() })
