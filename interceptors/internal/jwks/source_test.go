@@ -11,10 +11,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,47 +21,26 @@ import (
 	"time"
 )
 
-// server starts a TLS server and returns a source for it with the package's own
-// transport, which is told to trust the server's certificate.
-func server(t *testing.T, h http.HandlerFunc) (*source, *httptest.Server) {
-	t.Helper()
-	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	return trusting(t, srv, srv.URL), srv
-}
-
-func trusting(t *testing.T, srv *httptest.Server, url string) *source {
-	t.Helper()
-	src, err := newSource(url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(srv.Certificate())
-	src.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = roots
-	return src
-}
-
 func TestFetch(t *testing.T) {
 	t.Parallel()
-	var got *http.Request
-	src, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
-		got = r
-		w.Header().Set("Content-Type", "text/html") // means nothing
-		fmt.Fprint(w, document(key("a", 1)))
+	synctest.Test(t, func(t *testing.T) {
+		var got *http.Request
+		src, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+			got = r
+			w.Header().Set("Content-Type", "text/html") // means nothing
+			fmt.Fprint(w, document(key("a", 1)))
+		})
+		a, err := src.fetch(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.set.Keys) != 1 || a.set.Keys[0].ID() != "a" || a.interval != refreshInterval {
+			t.Errorf("got %v, %v, want key a and the default interval", a.set.Keys, a.interval)
+		}
+		if got.Method != http.MethodGet || got.Header.Get("Accept-Encoding") != "identity" {
+			t.Errorf("got %s with Accept-Encoding %q", got.Method, got.Header.Get("Accept-Encoding"))
+		}
 	})
-	a, err := src.fetch(t.Context(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(a.set.Keys) != 1 || a.set.Keys[0].ID() != "a" || a.interval != refreshInterval {
-		t.Errorf("got %v, %v, want key a and the default interval", a.set.Keys, a.interval)
-	}
-	if got.Method != http.MethodGet || got.Header.Get("Accept-Encoding") != "identity" {
-		t.Errorf("got %s with Accept-Encoding %q", got.Method, got.Header.Get("Accept-Encoding"))
-	}
 }
 
 func TestD1Refused(t *testing.T) {
@@ -85,70 +62,69 @@ func TestD1Refused(t *testing.T) {
 
 func TestD1BadCertificate(t *testing.T) {
 	t.Parallel()
-	_, srv := server(t, func(w http.ResponseWriter, _ *http.Request) {
-		t.Error("the request was sent")
-		fmt.Fprint(w, document(key("a", 1)))
+	synctest.Test(t, func(t *testing.T) {
+		_, srv := server(t, func(w http.ResponseWriter, _ *http.Request) {
+			t.Error("the request was sent")
+			fmt.Fprint(w, document(key("a", 1)))
+		})
+		for name, lender := range map[string]*http.Client{"own client": nil, "lent client without transport": {}} {
+			_, err := srv.source(t, serverURL, lender).fetch(t.Context(), false)
+			if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
+				t.Errorf("%s: got %v, want an unknown authority", name, err)
+			}
+		}
+		other := srv.trusting(t, "https://localhost")
+		if _, err := other.fetch(t.Context(), false); err == nil {
+			t.Error("a certificate for another name is accepted")
+		}
 	})
-	for name, lender := range map[string]*http.Client{"own client": nil, "lent client without transport": {}} {
-		src, err := newSource(srv.URL, lender)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = src.fetch(t.Context(), false)
-		if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
-			t.Errorf("%s: got %v, want an unknown authority", name, err)
-		}
-	}
-	other := trusting(t, srv, strings.Replace(srv.URL, "127.0.0.1", "localhost", 1))
-	if _, err := other.fetch(t.Context(), false); err == nil {
-		t.Error("a certificate for another name is accepted")
-	}
 }
 
 func TestTLSVersion(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	if _, err := trusting(t, srv, srv.URL).fetch(t.Context(), false); err == nil || errors.Is(err, errStatus) {
-		t.Errorf("got %v, want no connection with TLS 1.1", err)
-	}
-	if got := newTransport().TLSClientConfig.MinVersion; got != tls.VersionTLS12 {
-		t.Errorf("got least version %x, want TLS 1.2 whatever the default is", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		srv := newMemoryServer(http.NotFound)
+		srv.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		srv.start(t)
+		if _, err := srv.trusting(t, serverURL).fetch(t.Context(), false); err == nil || errors.Is(err, errStatus) {
+			t.Errorf("got %v, want no connection with TLS 1.1", err)
+		}
+		if got := newTransport().TLSClientConfig.MinVersion; got != tls.VersionTLS12 {
+			t.Errorf("got least version %x, want TLS 1.2 whatever the default is", got)
+		}
+	})
 }
 
 // TestNoConnectionIsKept: each fetch has its own, also where HTTP/2 is spoken.
 func TestNoConnectionIsKept(t *testing.T) {
 	t.Parallel()
-	for _, major := range []int{1, 2} {
-		var connections atomic.Int64
-		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.ProtoMajor != major {
-				t.Errorf("got %s, want HTTP/%d", r.Proto, major)
+	synctest.Test(t, func(t *testing.T) {
+		for _, major := range []int{1, 2} {
+			var connections atomic.Int64
+			srv := newMemoryServer(func(w http.ResponseWriter, r *http.Request) {
+				if r.ProtoMajor != major {
+					t.Errorf("got %s, want HTTP/%d", r.Proto, major)
+				}
+				fmt.Fprint(w, document(key("a", 1)))
+			})
+			srv.EnableHTTP2 = major == 2
+			srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
 			}
-			fmt.Fprint(w, document(key("a", 1)))
-		}))
-		srv.EnableHTTP2 = major == 2
-		srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-			if state == http.StateNew {
-				connections.Add(1)
+			srv.start(t)
+			src := srv.trusting(t, serverURL)
+			for n := int64(1); n <= 2; n++ {
+				if _, err := src.fetch(t.Context(), false); err != nil {
+					t.Fatal(err)
+				}
+				if got := connections.Load(); got != n {
+					t.Errorf("HTTP/%d: got %d connections for %d fetches", major, got, n)
+				}
 			}
 		}
-		srv.StartTLS()
-		t.Cleanup(srv.Close)
-		src := trusting(t, srv, srv.URL)
-		for n := int64(1); n <= 2; n++ {
-			if _, err := src.fetch(t.Context(), false); err != nil {
-				t.Fatal(err)
-			}
-			if got := connections.Load(); got != n {
-				t.Errorf("HTTP/%d: got %d connections for %d fetches", major, got, n)
-			}
-		}
-	}
+	})
 }
 
 // TestContentEncoding: identity is none at all, and whatever else is refused.
@@ -167,78 +143,78 @@ func TestContentEncoding(t *testing.T) {
 
 func TestD4GzipBomb(t *testing.T) {
 	t.Parallel()
-	var bomb bytes.Buffer
-	zip := gzip.NewWriter(&bomb)
-	zip.Write(bytes.Repeat([]byte(" "), 50<<20))
-	zip.Close()
-	src, srv := server(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Encoding", "gzip")
-		w.Write(bomb.Bytes())
-	})
-	lent, err := newSource(srv.URL, srv.Client()) // its transport would inflate on its own
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, src := range map[string]*source{"own": src, "lent": lent} {
-		if _, err := src.fetch(t.Context(), false); !errors.Is(err, errRejected) || !strings.Contains(err.Error(), "compressed") {
-			t.Errorf("%s: got %v, want it rejected as compressed", name, err)
+	synctest.Test(t, func(t *testing.T) {
+		var bomb bytes.Buffer
+		zip := gzip.NewWriter(&bomb)
+		zip.Write(bytes.Repeat([]byte(" "), 50<<20))
+		zip.Close()
+		src, srv := server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(bomb.Bytes())
+		})
+		lent := srv.source(t, serverURL, srv.Client()) // its transport would inflate on its own
+		for name, src := range map[string]*source{"own": src, "lent": lent} {
+			if _, err := src.fetch(t.Context(), false); !errors.Is(err, errRejected) || !strings.Contains(err.Error(), "compressed") {
+				t.Errorf("%s: got %v, want it rejected as compressed", name, err)
+			}
 		}
-	}
+	})
 }
 
 func TestD5Redirect(t *testing.T) {
 	t.Parallel()
-	var followed atomic.Int64
-	_, target := server(t, func(w http.ResponseWriter, _ *http.Request) {
-		followed.Add(1)
-		fmt.Fprint(w, document(key("evil", 1)))
-	})
-	for _, code := range []int{300, 301, 302, 303, 304, 307, 308} {
-		_, srv := server(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != "/" {
-				followed.Add(1)
+	synctest.Test(t, func(t *testing.T) {
+		const target = "https://evil.example.com/elsewhere" // which the server is too, and has a certificate for
+		var followed atomic.Int64
+		for _, code := range []int{300, 301, 302, 303, 304, 307, 308} {
+			_, srv := server(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/" {
+					followed.Add(1)
+					fmt.Fprint(w, document(key("evil", 1)))
+					return
+				}
+				w.Header().Set("Location", target)
+				w.WriteHeader(code)
+			})
+			src := srv.source(t, serverURL+"/", srv.Client()) // which follows by default
+			if _, err := src.fetch(t.Context(), false); !errors.Is(err, errRedirect) || strings.Contains(err.Error(), target) {
+				t.Errorf("%d: got %v, want a redirect that is not followed", code, err)
 			}
-			w.Header().Set("Location", target.URL)
-			w.WriteHeader(code)
-		})
-		lender := srv.Client() // which follows by default
-		src, err := newSource(srv.URL+"/", lender)
-		if err != nil {
-			t.Fatal(err)
 		}
-		if _, err := src.fetch(t.Context(), false); !errors.Is(err, errRedirect) || strings.Contains(err.Error(), target.URL) {
-			t.Errorf("%d: got %v, want a redirect that is not followed", code, err)
+		if n := followed.Load(); n != 0 {
+			t.Errorf("got %d requests after redirects, want none", n)
 		}
-	}
-	if n := followed.Load(); n != 0 {
-		t.Errorf("got %d requests after redirects, want none", n)
-	}
+	})
 }
 
 func TestStatus(t *testing.T) {
 	t.Parallel()
-	for _, code := range []int{201, 204, 206, 400, 401, 403, 404, 429, 500, 503} {
-		src, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(code)
-			if code != http.StatusNoContent {
-				fmt.Fprint(w, document(key("a", 1)))
+	synctest.Test(t, func(t *testing.T) {
+		for _, code := range []int{201, 204, 206, 400, 401, 403, 404, 429, 500, 503} {
+			src, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(code)
+				if code != http.StatusNoContent {
+					fmt.Fprint(w, document(key("a", 1)))
+				}
+			})
+			if _, err := src.fetch(t.Context(), false); !errors.Is(err, errStatus) || !strings.Contains(err.Error(), strconv.Itoa(code)) {
+				t.Errorf("%d: got %v, want the status", code, err)
 			}
-		})
-		if _, err := src.fetch(t.Context(), false); !errors.Is(err, errStatus) || !strings.Contains(err.Error(), strconv.Itoa(code)) {
-			t.Errorf("%d: got %v, want the status", code, err)
 		}
-	}
+	})
 }
 
 func TestLargeHeader(t *testing.T) {
 	t.Parallel()
-	src, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("X", strings.Repeat("x", 2*maxHeaderBytes))
-		fmt.Fprint(w, document(key("a", 1)))
+	synctest.Test(t, func(t *testing.T) {
+		src, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X", strings.Repeat("x", 2*maxHeaderBytes))
+			fmt.Fprint(w, document(key("a", 1)))
+		})
+		if _, err := src.fetch(t.Context(), false); err == nil || errors.Is(err, errRejected) {
+			t.Errorf("got %v, want the header refused", err)
+		}
 	})
-	if _, err := src.fetch(t.Context(), false); err == nil || errors.Is(err, errRejected) {
-		t.Errorf("got %v, want the header refused", err)
-	}
 }
 
 // TestD3Dripping: the limit of three seconds holds for the whole answer, with the
