@@ -398,6 +398,7 @@ func TestD4ToD12RejectedDocuments(t *testing.T) {
 				l.unavailable(t, "a token of a new key", e.newToken(), 1)
 				l.unavailable(t, "another", sign(e.stranger, b64(newHeader)+"."+b64(with("jti", `"2"`))), 0) // back-off
 				l.passes(t, "a token of a key from before", e.good(), 0)
+				synctest.Wait() // who waits for a key is told of a failure before the hook is
 				stats := l.verifier.Stats().Issuers[0]
 				if want := !strings.HasPrefix(name, "D5"); (rejected.Load() == 1) != want || (stats.Rejected == 1) != want || stats.Failures != 1 {
 					t.Errorf("%d calls of OnKeysRejected, %+v", rejected.Load(), stats)
