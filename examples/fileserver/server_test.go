@@ -117,8 +117,8 @@ func begin(t *testing.T, args ...string) *program {
 	return p
 }
 
-// dial connects with the certificate that the server wrote.
-func (p *program) dial(t *testing.T) *grpc.ClientConn {
+// clientTLS trusts the certificate that the server wrote, and no other.
+func (p *program) clientTLS(t *testing.T) *tls.Config {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(p.dir, "ca.pem"))
 	if err != nil {
@@ -128,7 +128,13 @@ func (p *program) dial(t *testing.T) *grpc.ClientConn {
 	if !roots.AppendCertsFromPEM(content) {
 		t.Fatalf("-ca-out holds %q, want a certificate", content)
 	}
-	conn, err := grpc.NewClient(p.addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots})))
+	return &tls.Config{RootCAs: roots, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
+}
+
+// dial connects to the server.
+func (p *program) dial(t *testing.T) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(p.addr, grpc.WithTransportCredentials(credentials.NewTLS(p.clientTLS(t))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +242,8 @@ func TestDrain(t *testing.T) {
 			if got := strings.Contains(p.stderr.String(), "cut off"); got != tt.wantLog {
 				t.Errorf("the log says that calls were cut off: %v, want %v:\n%s", got, tt.wantLog, p.stderr.String())
 			}
-			if conn, err := net.Dial("tcp", p.addr); err == nil {
+			// Somebody else may have the address by now, but not the certificate.
+			if conn, err := tls.Dial("tcp", p.addr, p.clientTLS(t)); err == nil {
 				conn.Close()
 				t.Error("the address is still open")
 			}
