@@ -24,7 +24,7 @@ type memoryServer struct {
 // pipes is a listener in memory, for bubbles: a connection is one that was sent.
 type pipes struct {
 	conns  chan net.Conn
-	closed context.Context //nolint:containedctx // ends with Close
+	closed context.Context // ends with Close
 	end    context.CancelFunc
 }
 
@@ -60,7 +60,7 @@ const serverURL = "https://example.com"
 func newMemoryServer(h http.HandlerFunc) *memoryServer {
 	listener := pipes{conns: make(chan net.Conn)}
 	listener.closed, listener.end = context.WithCancel(context.Background())
-	config := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)} //nolint:gosec // no stranger comes here
+	config := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	return &memoryServer{&httptest.Server{Listener: listener, Config: config}, listener}
 }
 
