@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// maxCustomDomains is the quota of an account (developer guide, "Quotas").
-const maxCustomDomains = 4
-
 // createUserPoolDomain makes a prefix domain, or a custom domain if the request
 // has CustomDomainConfig. A pool can have one of each.
 func createUserPoolDomain(in *input) action {
@@ -29,8 +26,11 @@ func createUserPoolDomain(in *input) action {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.problem(isCustom); err != nil {
-			return nil, err
+		if problem := d.problem(isCustom); problem != "" {
+			return nil, invalidParameter("%s", problem)
+		}
+		if isCustom && !strings.Contains(d.CertificateARN, ":acm:us-east-1:") {
+			return nil, invalidParameter("The certificate of a custom domain must be one of AWS Certificate Manager in us-east-1.")
 		}
 		err = p.edit(func(r *poolRecord) error {
 			switch {
@@ -52,24 +52,6 @@ func createUserPoolDomain(in *input) action {
 			out["CloudFrontDomain"] = d.cloudFront()
 		}
 		return out, nil
-	}
-}
-
-// problem checks the form of a domain.
-func (d domainRecord) problem(isCustom bool) error {
-	switch word := reservedInDomain.FindString(d.Name); {
-	case isCustom && !isCustomDomain(d.Name):
-		return invalidParameter("Custom domain is not a valid subdomain: %s", d.Name)
-	case isCustom && !strings.Contains(d.CertificateARN, ":acm:us-east-1:"):
-		return invalidParameter("The certificate of a custom domain must be one of AWS Certificate Manager in us-east-1.")
-	case isCustom:
-		return nil
-	case !prefixPattern.MatchString(d.Name):
-		return invalidParameter("The domain name contains an invalid character. Domain names can only contain lower-case letters, numbers, and hyphens. Please enter a different name that follows this format: %s", `^[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?$`)
-	case word != "":
-		return invalidParameter("Domain cannot contain reserved word: %s", word)
-	default:
-		return nil
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,24 +30,6 @@ type findings struct {
 	malformed  string
 	violations []string
 	refusal    error // of values that are right each for itself
-}
-
-// rule is a constraint of the API reference. A zero bound is none.
-type rule struct {
-	min, max  int64 // of the length of a text or list, or of a number's value
-	pattern   *textPattern
-	enum      []string
-	sensitive bool // the value stays out of texts
-}
-
-// textPattern must match the whole text.
-type textPattern struct {
-	text  string
-	whole *regexp.Regexp
-}
-
-func pattern(text string) *textPattern {
-	return &textPattern{text, regexp.MustCompile(`^(?:` + text + `)$`)}
 }
 
 func parseInput(body []byte) (*input, error) {
@@ -158,29 +139,6 @@ func (in *input) text(name string, r rule) string {
 	return s
 }
 
-// broken returns the constraints that a text does not satisfy.
-func (r rule) broken(s string) []string {
-	var out []string
-	if r.enum != nil && !slices.Contains(r.enum, s) {
-		out = append(out, "Member must satisfy enum value set: ["+strings.Join(r.enum, ", ")+"]")
-	}
-	if r.pattern != nil && !r.pattern.whole.MatchString(s) {
-		out = append(out, "Member must satisfy regular expression pattern: "+r.pattern.text)
-	}
-	return append(out, r.length(int64(utf8.RuneCountInString(s)))...)
-}
-
-func (r rule) length(n int64) []string {
-	switch {
-	case r.max > 0 && n > r.max:
-		return []string{fmt.Sprintf("Member must have length less than or equal to %d", r.max)}
-	case n < r.min:
-		return []string{fmt.Sprintf("Member must have length greater than or equal to %d", r.min)}
-	default:
-		return nil
-	}
-}
-
 // number returns a whole number, and whether it is there.
 func (in *input) number(name string, r rule) (int64, bool) {
 	raw := in.raw(name)
@@ -257,24 +215,6 @@ func (in *input) texts(name string, list, item rule) []string {
 		}
 	}
 	return once
-}
-
-// all describes a rule for the items of a list.
-func (r rule) all() []string {
-	var out []string
-	if r.max > 0 {
-		out = append(out, fmt.Sprintf("Member must have length less than or equal to %d", r.max))
-	}
-	if r.min > 0 {
-		out = append(out, fmt.Sprintf("Member must have length greater than or equal to %d", r.min))
-	}
-	if r.pattern != nil {
-		out = append(out, "Member must satisfy regular expression pattern: "+r.pattern.text)
-	}
-	if r.enum != nil {
-		out = append(out, "Member must satisfy enum value set: ["+strings.Join(r.enum, ", ")+"]")
-	}
-	return out
 }
 
 // object returns a structure, an empty one if it is left out.

@@ -9,9 +9,6 @@ import (
 	"maps"
 )
 
-// maxPools is the quota of an account (developer guide, "Quotas").
-const maxPools = 1000
-
 // accountID is the account of AWS's own examples.
 const accountID = "123456789012"
 

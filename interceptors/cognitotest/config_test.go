@@ -163,15 +163,17 @@ func TestRow33PoolsAreChecked(t *testing.T) {
 		"region":                    {func(p *Pool) { p.ID, p.Region = "", "europe" }, "region like"},
 		"pool name":                 {func(p *Pool) { p.Name = "a/b" }, "name has 1 to 128"},
 		"pool name, too long":       {func(p *Pool) { p.Name = long(129) }, "name has 1 to 128"},
-		"domain, upper case":        {func(p *Pool) { p.Domain = "My" }, "no prefix"},
-		"domain, hyphen":            {func(p *Pool) { p.Domain = "-my" }, "no prefix"},
+		"domain, upper case":        {func(p *Pool) { p.Domain = "My" }, "invalid character"},
+		"domain, hyphen":            {func(p *Pool) { p.Domain = "-my" }, "invalid character"},
 		"domain, longest":           {func(p *Pool) { p.Domain = long(63) }, ""},
-		"domain, too long":          {func(p *Pool) { p.Domain = long(64) }, "no prefix"},
-		"domain with aws":           {func(p *Pool) { p.Domain = "my-aws-x" }, "aws, amazon or cognito"},
-		"domain with cognito":       {func(p *Pool) { p.Domain = "cognito" }, "aws, amazon or cognito"},
+		"domain, too long":          {func(p *Pool) { p.Domain = long(64) }, "at most 63"},
+		"domain with aws":           {func(p *Pool) { p.Domain = "my-aws-x" }, "reserved word: aws"},
+		"domain with cognito":       {func(p *Pool) { p.Domain = "cognito" }, "reserved word: cognito"},
 		"custom domain":             {func(p *Pool) { p.Domain = "auth.aws.example.com" }, ""},
-		"custom domain of Amazon":   {func(p *Pool) { p.Domain = "s2s-test.auth.us-east-1.amazoncognito.com" }, "no custom domain"},
-		"custom domain, wrong":      {func(p *Pool) { p.Domain = "auth..example.com" }, "no custom domain"},
+		"custom domain of Amazon":   {func(p *Pool) { p.Domain = "s2s-test.auth.us-east-1.amazoncognito.com" }, "none of Amazon's own names"},
+		"custom domain, wrong":      {func(p *Pool) { p.Domain = "auth..example.com" }, "not a valid subdomain"},
+		"custom domain, too long":   {func(p *Pool) { p.Domain = long(60) + ".com" }, "at most 63"},
+		"custom domain, longest":    {func(p *Pool) { p.Domain = long(59) + ".com" }, ""},
 		"issuer":                    {func(p *Pool) { p.Issuer = "NEW" }, "issuer is EMULATOR"},
 		"disallowed scopes":         {func(p *Pool) { p.DisallowedScopes = "keep" }, `"drop" or "reject"`},
 		"identifier with space":     {func(p *Pool) { p.ResourceServers[0].Identifier = "de mo" }, "identifier has"},
@@ -221,7 +223,7 @@ func TestRow33PoolsAreChecked(t *testing.T) {
 			p.Clients[0].AllowedOAuthScopes, p.Clients[0].AllowedOAuthFlowsUserPoolClient = nil, new(false)
 		}, ""},
 		"no flows":                 {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{} }, "AllowedOAuthFlows and AllowedOAuthScopes are required"},
-		"two kinds of flow":        {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "client_credentials"} }, "must be the only allowed"},
+		"two kinds of flow":        {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "client_credentials"} }, "can not be selected along with code flow"},
 		"flow twice":               {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"code", "code"} }, `flow "code" is there twice`},
 		"unknown flow":             {func(p *Pool) { p.Clients[0].AllowedOAuthFlows = []string{"password"} }, `got "password"`},
 		"unknown scope":            {func(p *Pool) { p.Clients[0].AllowedOAuthScopes = []string{"demo/admin"} }, "Invalid scope requested: demo/admin"},
@@ -287,6 +289,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"same pool twice":      {[]Option{WithPool(testPool()), WithPool(testPool())}, `id "eu-central-1_Ab3dEf9hI" is there twice`},
 		"same name":            {[]Option{WithPool(Pool{Name: "a", Domain: "a"}), WithPool(Pool{Name: "a", Domain: "b"})}, "the name is there twice"},
 		"same domain":          {[]Option{WithPool(Pool{Name: "a", Domain: "x"}), WithPool(Pool{Name: "b", Domain: "x"})}, `domain "x" is there twice`},
+		"1001 pools":           {manyNames(1001, "pool%d"), "at most 1000 user pools, got 1001"},
+		"5 custom domains":     {manyNames(5, "auth%d.example.com"), "at most 4 custom domains of all user pools together, got 5"},
 		"all problems at once": {[]Option{WithThrottle(-1), WithPool(Pool{Name: "/"}), WithPool(Pool{Name: "b", Domain: "X"})}, "3 problems"},
 	} {
 		_, err := NewServer(append(tc.opts, WithoutListener())...)
@@ -294,6 +298,15 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%s: got %v, want %q in it", name, err, tc.want)
 		}
 	}
+}
+
+// manyNames are pools of which each has the same name and domain.
+func manyNames(n int, form string) []Option {
+	opts := make([]Option, n)
+	for i := range opts {
+		opts[i] = WithPool(Pool{Name: fmt.Sprintf(form, i), Domain: fmt.Sprintf(form, i)})
+	}
+	return opts
 }
 
 func TestDefaultDomains(t *testing.T) {

@@ -5,6 +5,7 @@ package cognitotest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -32,6 +33,23 @@ func (p *problems) addf(place, format string, args ...any) {
 		text = place + ": " + text
 	}
 	p.list = append(p.list, text)
+}
+
+// value adds what is wrong with a value by a rule.
+func (p *problems) value(place, name, value string, r rule) {
+	if problem := r.problem(name, value); problem != "" {
+		p.addf(place, "%s", problem)
+	}
+}
+
+// once adds what is wrong with the values of a list, in which each may be once.
+func (p *problems) once(place, name string, values []string, r rule) {
+	for i, v := range values {
+		p.value(place, name, v, r)
+		if slices.Contains(values[:i], v) {
+			p.addf(place, "%s %q is there twice", name, v)
+		}
+	}
 }
 
 func (p *problems) err() error {

@@ -18,7 +18,8 @@ type Pool struct {
 	// Region is the AWS region. Empty: the part of ID before "_", or us-east-1.
 	Region string
 	// Domain is the prefix of a Cognito domain ("my-prefix") or a whole custom
-	// domain ("auth.example.com"). Empty: made from Name.
+	// domain ("auth.example.com"), 1 to 63 characters. All pools together have at
+	// most 4 custom domains. Empty: made from Name.
 	Domain string
 	// Issuer selects the iss claim. Empty: [IssuerEmulator].
 	Issuer IssuerForm

@@ -9,37 +9,6 @@ import (
 	"slices"
 )
 
-// The constraints of the API reference.
-var (
-	poolIDRule       = rule{min: 1, max: 55, pattern: pattern(`[\w-]+_[0-9a-zA-Z]+`)}
-	nameRule         = rule{min: 1, max: 128, pattern: pattern(`[\w\s+=,.@-]+`)} // of pools and clients
-	serverNameRule   = rule{min: 1, max: 256, pattern: pattern(`[\w\s+=,.@-]+`)}
-	identifierRule   = rule{min: 1, max: 256, pattern: pattern(`[\x21\x23-\x5B\x5D-\x7E]+`)}
-	scopeNameRule    = rule{min: 1, max: 256, pattern: pattern(`[\x21\x23-\x2E\x30-\x5B\x5D-\x7E]+`)}
-	descriptionRule  = rule{min: 1, max: 256}
-	scopeRule        = rule{min: 1, max: 256, pattern: pattern(`[\x21\x23-\x5B\x5D-\x7E]+`)}
-	clientIDRule     = rule{min: 1, max: 128, pattern: pattern(`[\w+]+`), sensitive: true}
-	secretRule       = rule{min: 24, max: 64, pattern: pattern(`[\w+]+`), sensitive: true}
-	secretIDRule     = rule{min: 1, max: 128}
-	domainRule       = rule{min: 1, max: 63}
-	certificateRule  = rule{min: 20, max: 2048, pattern: pattern(`arn:[\w+=/,.@-]+:[\w+=/,.@-]+:([\w+=/,.@-]*)?:[0-9]+:[\w+=/,.@-]+(:[\w+=/,.@-]+)?(:[\w+=/,.@-]+)?`)}
-	loginVersionRule = rule{min: 1, max: 2}
-	validityRule     = rule{min: 1, max: 86400}
-
-	refreshValidityRule = rule{max: 315360000}
-	nextTokenRule       = rule{min: 1, max: 131072, pattern: pattern(`[\S]+`)}
-
-	protectionRule = rule{enum: []string{"ACTIVE", "INACTIVE"}}
-	tierRule       = rule{enum: []string{"LITE", "ESSENTIALS", "PLUS"}}
-	issuerRule     = rule{enum: []string{string(IssuerOriginal), string(IssuerUpdated)}}
-	unitRule       = rule{enum: []string{"seconds", "minutes", "hours", "days"}}
-	flowRule       = rule{enum: []string{"implicit", clientCredentials, "code"}}
-	authFlowRule   = rule{enum: []string{
-		"ADMIN_NO_SRP_AUTH", "CUSTOM_AUTH_FLOW_ONLY", "USER_PASSWORD_AUTH", "ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_CUSTOM_AUTH",
-		"ALLOW_USER_PASSWORD_AUTH", "ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH", "ALLOW_USER_AUTH", clientTokenAuth,
-	}}
-)
-
 // keptMember is a member of the API that means nothing to machine-to-machine
 // authorization. Clients of the API send such members, and expect them back when
 // they describe what they made: they are kept as they are and given back.
