@@ -83,11 +83,12 @@
 // # Tests
 //
 // Generated keys take some tenths of a second: make one pair for a test binary
-// with [GenerateKeys] and give it to [WithKeys]. [UserPool.Mint] makes tokens
-// that are wrong on purpose, [Server.SetFault] makes endpoints fail,
-// [WithPreTokenGeneration] stands for a Lambda trigger,
-// [Server.Counts] tells how often they were asked. Inside a testing/synctest
-// bubble use [WithoutListener] and [Server.Transport].
+// with [GenerateKeys] and give it to [WithKeys]. Tests that share a server have a
+// pool each by [Server.CreatePool], which has its own counts, faults and list of
+// token requests. [UserPool.Mint] makes tokens that are wrong on purpose,
+// [Server.SetFault] makes endpoints fail, [WithPreTokenGeneration] stands for a
+// Lambda trigger, [Server.Counts] tells how often they were asked. Inside a
+// testing/synctest bubble use [WithoutListener] and [Server.Transport].
 //
 // All methods are safe for concurrent use.
 package cognitotest

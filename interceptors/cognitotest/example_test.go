@@ -134,6 +134,37 @@ func ExampleWithPool() {
 	// Output: https://api.example.com/invoices
 }
 
+// A server that several tests share: each makes a user pool of its own, with other
+// ids, secrets and addresses, and sees no other test's faults, counts and requests.
+func ExampleServer_CreatePool() {
+	cognito, err := cognitotest.NewServer(cognitotest.WithKeys(keys()))
+	if err != nil {
+		panic(err)
+	}
+	defer cognito.Close()
+
+	wanted := cognitotest.DemoPool()
+	wanted.Keys = keys()
+	pool, err := cognito.CreatePool(wanted)
+	if err != nil {
+		panic(err)
+	}
+	client, err := pool.CreateClient(cognitotest.Client{Name: "reader", AllowedOAuthScopes: []string{"demo/read.file"}})
+	if err != nil {
+		panic(err)
+	}
+	pool.SetFault(cognitotest.TokenEndpoint, cognitotest.Fault{Status: 503, Times: 1})
+	for range 2 {
+		status, _ := fetch(&http.Client{Timeout: time.Minute}, pool.TokenURL(), client, "")
+		fmt.Println(status)
+	}
+	fmt.Println(pool.TokenRequests()[1].Granted, pool.Counts().TokensIssued)
+	// Output:
+	// 503
+	// 200
+	// [demo/read.file] 1
+}
+
 // Code that is configured with Cognito's real addresses is tested without the
 // network.
 func ExampleServer_Transport() {

@@ -63,7 +63,7 @@ type Scope struct {
 type Client struct {
 	// ID is the client id. Empty: generated, 26 characters of [0-9a-v].
 	ID string
-	// Name is 1 to 128 characters and unique in its pool.
+	// Name is 1 to 128 characters, each once among the Clients of a [Pool].
 	Name string
 	// Secrets holds one or two active secrets of 24 to 64 characters [A-Za-z0-9_+].
 	// Empty: one is generated, 52 characters of [0-9a-v].

@@ -12,15 +12,16 @@ import (
 	"time"
 )
 
-// Counts says how often a pool or server was asked.
+// Counts says how often a pool or server was asked. Token requests are those to
+// the token endpoint and those for GetClientToken.
 type Counts struct {
-	// TokenRequests is Issued, Refused and Faulted together.
+	// TokenRequests is TokensIssued, TokensRefused and TokensFaulted together.
 	TokenRequests int64
 	// TokensIssued counts answers with a token.
 	TokensIssued int64
-	// TokensRefused counts all other answers, throttled ones too.
+	// TokensRefused counts all other answers, those of TokensThrottled too.
 	TokensRefused int64
-	// TokensThrottled counts those that [WithThrottle] refused.
+	// TokensThrottled counts the requests that [WithThrottle] refused.
 	TokensThrottled int64
 	// TokensFaulted counts requests that a [Fault] answered, or left unanswered.
 	TokensFaulted int64

@@ -366,6 +366,9 @@ func (p *UserPool) DropOldKeys() error { return p.keys.dropOld() }
 // SetFault is [Server.SetFault] for this pool alone.
 func (p *UserPool) SetFault(e Endpoint, faults ...Fault) { p.faults.set(e, faults) }
 
+// ClearFaults removes the faults of this pool alone; those of the server stay.
+func (p *UserPool) ClearFaults() { p.faults.clear() }
+
 func (p *UserPool) nextFault(e Endpoint) *Fault {
 	if f := p.faults.next(e); f != nil {
 		return f
@@ -375,3 +378,8 @@ func (p *UserPool) nextFault(e Endpoint) *Fault {
 
 // Counts returns what the pool was asked so far.
 func (p *UserPool) Counts() Counts { return p.stats.counts() }
+
+// TokenRequests returns those of [Server.TokenRequests] that were for this pool.
+func (p *UserPool) TokenRequests() []TokenRequest {
+	return slices.DeleteFunc(p.server.TokenRequests(), func(t TokenRequest) bool { return t.Pool != p.id })
+}
