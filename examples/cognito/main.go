@@ -139,7 +139,7 @@ var asFlags = strings.NewReplacer(
 func define(flags *flag.FlagSet) func() ([]cognitotest.Option, error) {
 	var scopes cognitotest.ScopeHandling
 	addr := flags.String("addr", "127.0.0.1:9229", "`HOST:PORT` to listen on; port 0 takes a free one.\nAn address that is not loopback needs -tls-cert or -plaintext")
-	config := flags.String("config", "", "`FILE` with user pools as JSON; the form is in the documentation of package cognitotest")
+	config := flags.String("config", "", "`FILE` with user pools, and answers that Amazon does not document, as JSON;\nthe form is in docs/cognito.md and the documentation of package cognitotest")
 	state := flags.String("state", "", "`FILE` that keeps what is created, through restarts and kills.\nA new file is seeded with -config; one that is there already wins over it")
 	url := flags.String("url", "", "`URL` under which others reach the server, if not the address it listens on")
 	cert := flags.String("tls-cert", "", "`FILE` with the certificate chain (PEM) to serve HTTPS")

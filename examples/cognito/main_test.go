@@ -192,6 +192,26 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
+// The file may have answers alone. They hold with a state that is there already, too.
+func TestAnswersOfTheConfigFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "answers.json")
+	if err := os.WriteFile(file, []byte(`{"answers": {"invalid_client_status": 401}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-addr", "127.0.0.1:0", "-config", file, "-state", filepath.Join(t.TempDir(), "state")}
+	for range 2 {
+		p := start(t, args...)
+		if got := token(t, client, p.env["COGNITO_TOKEN_URL"], p.env["COGNITO_CLIENT_ID"], "wrong", ""); got.Status != http.StatusUnauthorized || got.Error != "invalid_client" {
+			t.Errorf("got %+v, want 401 invalid_client", got)
+		}
+		p.stop()
+		if p.stderr.Len() > 0 {
+			t.Errorf("got stderr %q, want nothing", p.stderr)
+		}
+	}
+}
+
 func TestExitStatus(t *testing.T) {
 	t.Parallel()
 	broken := filepath.Join(t.TempDir(), "broken.json")

@@ -5,6 +5,8 @@ package cognitotest
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"net/http"
 )
 
@@ -36,40 +38,76 @@ type Answers struct {
 	ThrottledStatus int
 }
 
-// WithAnswers chooses answers of the server that are not documented.
+// WithAnswers chooses answers of the server that are not documented. A member that
+// it leaves empty is as a config file says, see [WithConfigFile].
 func WithAnswers(a Answers) Option {
 	return optionFunc(func(o *options) { o.answers = a })
 }
 
-// completed returns the answers with their defaults.
-func (a Answers) completed() Answers {
-	return Answers{
-		InvalidClientStatus: cmp.Or(a.InvalidClientStatus, http.StatusBadRequest),
-		NoCredentials:       cmp.Or(a.NoCredentials, invalidClient),
-		FlowNotAllowed:      cmp.Or(a.FlowNotAllowed, unauthorizedClient),
-		NotAFormStatus:      cmp.Or(a.NotAFormStatus, http.StatusMethodNotAllowed),
-		Resource:            a.Resource,
-		UnknownPoolStatus:   cmp.Or(a.UnknownPoolStatus, http.StatusBadRequest),
-		ThrottledStatus:     cmp.Or(a.ThrottledStatus, http.StatusTooManyRequests),
+// choices are the members, each with its two values.
+func (a *Answers) choices() []choice {
+	return []choice{
+		choose("InvalidClientStatus", "invalid_client_status", &a.InvalidClientStatus, http.StatusBadRequest, http.StatusUnauthorized),
+		choose("NoCredentials", "no_credentials", &a.NoCredentials, invalidClient, invalidRequest),
+		choose("FlowNotAllowed", "flow_not_allowed", &a.FlowNotAllowed, unauthorizedClient, invalidGrant),
+		choose("NotAFormStatus", "not_a_form_status", &a.NotAFormStatus, http.StatusMethodNotAllowed, http.StatusBadRequest),
+		choose("Resource", "resource", &a.Resource, "", invalidRequest),
+		choose("UnknownPoolStatus", "unknown_pool_status", &a.UnknownPoolStatus, http.StatusBadRequest, http.StatusNotFound),
+		choose("ThrottledStatus", "throttled_status", &a.ThrottledStatus, http.StatusTooManyRequests, http.StatusBadRequest),
+	}
+}
+
+// choice is one member of Answers.
+type choice struct {
+	field    string // its name in a config file
+	read     func(c configReader) func(at string, raw json.RawMessage)
+	complete func()
+	problem  func() string
+}
+
+func choose[T comparable](member, field string, value *T, first, second T) choice {
+	values := fmt.Sprintf("%#v or %#v", first, second)
+	good := func(v T) bool { return v == first || v == second }
+	return choice{
+		field: field,
+		read: func(c configReader) func(at string, raw json.RawMessage) {
+			return func(at string, raw json.RawMessage) {
+				var inFile T
+				plainValue(c, &inFile, values, good)(at, raw)
+				*value = cmp.Or(*value, inFile)
+			}
+		},
+		complete: func() { *value = cmp.Or(*value, first) },
+		problem: func() string {
+			if good(*value) {
+				return ""
+			}
+			return fmt.Sprintf("%s is %s, got %#v", member, values, *value)
+		},
+	}
+}
+
+// complete fills in the first choices.
+func (a *Answers) complete() {
+	for _, c := range a.choices() {
+		c.complete()
 	}
 }
 
 // check takes completed answers.
-func (a Answers) check(found *problems) {
-	for _, choice := range []struct {
-		member              string
-		got, first, another any
-	}{
-		{"InvalidClientStatus", a.InvalidClientStatus, 400, 401},
-		{"NoCredentials", a.NoCredentials, invalidClient, invalidRequest},
-		{"FlowNotAllowed", a.FlowNotAllowed, unauthorizedClient, invalidGrant},
-		{"NotAFormStatus", a.NotAFormStatus, 405, 400},
-		{"Resource", a.Resource, "", invalidRequest},
-		{"UnknownPoolStatus", a.UnknownPoolStatus, 400, 404},
-		{"ThrottledStatus", a.ThrottledStatus, 429, 400},
-	} {
-		if choice.got != choice.first && choice.got != choice.another {
-			found.addf("WithAnswers", "%s is %#v or %#v, got %#v", choice.member, choice.first, choice.another, choice.got)
+func (a *Answers) check(found *problems) {
+	for _, c := range a.choices() {
+		if problem := c.problem(); problem != "" {
+			found.addf("WithAnswers", "%s", problem)
 		}
 	}
+}
+
+// answers reads a member of a config file.
+func (c configReader) answers(at string, raw json.RawMessage, a *Answers) {
+	known := fields{}
+	for _, choice := range a.choices() {
+		known[choice.field] = choice.read(c)
+	}
+	c.object("", at, raw, known)
 }

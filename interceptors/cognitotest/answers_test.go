@@ -5,6 +5,7 @@ package cognitotest
 
 import (
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -99,6 +100,44 @@ func TestAnswersAreChecked(t *testing.T) {
 		{401, "invalid_request", "invalid_grant", 400, "invalid_request", 404, 400},
 	} {
 		newServer(t, WithoutListener(), WithAnswers(a))
+	}
+}
+
+// A config file chooses what WithAnswers leaves open, and may do nothing else.
+func TestAnswersInAConfigFile(t *testing.T) {
+	t.Parallel()
+	second := Answers{401, "invalid_request", "invalid_grant", 400, "invalid_request", 404, 400}
+	all := writeFile(t, `{"answers": {"invalid_client_status": 401, "no_credentials": "invalid_request", "flow_not_allowed": "invalid_grant",
+		"not_a_form_status": 400, "resource": "invalid_request", "unknown_pool_status": 404, "throttled_status": 400}}`)
+	one := writeFile(t, `{"answers": {"invalid_client_status": 401}, "pools": [{"name": "other"}]}`)
+	first := Answers{400, "invalid_client", "unauthorized_client", 405, "", 400, 429}
+	for name, tc := range map[string]struct {
+		opts []Option
+		want Answers
+		pool string
+	}{
+		"all":               {[]Option{WithConfigFile(all)}, second, "s2s-test"},
+		"one":               {[]Option{WithConfigFile(one)}, Answers{401, "invalid_client", "unauthorized_client", 405, "", 400, 429}, "other"},
+		"the option wins":   {[]Option{WithConfigFile(all), WithAnswers(Answers{InvalidClientStatus: 400, ThrottledStatus: 429})}, Answers{400, "invalid_request", "invalid_grant", 400, "invalid_request", 404, 429}, "s2s-test"},
+		"pools of another":  {[]Option{WithConfigFile(all), WithConfigFile(one)}, second, "other"},
+		"pool of an option": {[]Option{WithConfigFile(all), WithPool(testPool())}, second, "s2s-test"},
+		"none":              {nil, first, "s2s-test"},
+	} {
+		s := newServer(t, append(tc.opts, WithoutListener())...)
+		if s.answers != tc.want || len(s.Pools()) != 1 || s.Pools()[0].Name() != tc.pool {
+			t.Errorf("%s: got %+v and pool %s, want %+v and %s", name, s.answers, s.Pools()[0].Name(), tc.want, tc.pool)
+		}
+	}
+	// They are no part of the state: a later start has them too, and no notice about pools.
+	state := filepath.Join(t.TempDir(), "state")
+	for _, path := range []string{all, all} {
+		s := newServer(t, WithConfigFile(path), WithStateFile(state), WithoutListener())
+		if s.answers != second || len(s.Notices()) != 0 {
+			t.Errorf("with a state: got %+v and notices %q", s.answers, s.Notices())
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -19,15 +19,15 @@ import (
 // configLimit bounds the size of a config file.
 const configLimit = 1 << 20
 
-// readConfigFile reads the pools of a JSON file. All that is wrong with its
-// form goes to found, with its place.
-func readConfigFile(found *problems, path string) []Pool {
+// readConfigFile reads the pools of a JSON file, and its answers into those members
+// that are empty. All that is wrong with its form goes to found, with its place.
+func readConfigFile(found *problems, path string, answers *Answers) []Pool {
 	data, err := readBounded(path)
 	if err != nil {
 		found.addf("", "%v", err)
 		return nil
 	}
-	return parseConfig(found, path, data)
+	return parseConfig(found, path, data, answers)
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -46,7 +46,7 @@ func readBounded(path string) ([]byte, error) {
 	return data, nil
 }
 
-func parseConfig(found *problems, file string, data []byte) []Pool {
+func parseConfig(found *problems, file string, data []byte, answers *Answers) []Pool {
 	var whole json.RawMessage
 	if err := json.Unmarshal(data, &whole); err != nil {
 		if s, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -57,12 +57,14 @@ func parseConfig(found *problems, file string, data []byte) []Pool {
 		return nil
 	}
 	var pools []Pool
+	var hasPools, hasAnswers bool
 	before := len(found.list)
 	c := configReader{found}
 	c.object(file+": ", "", whole, fields{
-		"pools": func(at string, raw json.RawMessage) { pools = list(c, at, raw, c.pool) },
+		"answers": func(at string, raw json.RawMessage) { hasAnswers = true; c.answers(at, raw, answers) },
+		"pools":   func(at string, raw json.RawMessage) { hasPools = true; pools = list(c, at, raw, c.pool) },
 	})
-	if len(pools) == 0 && len(found.list) == before {
+	if len(pools) == 0 && (hasPools || !hasAnswers) && len(found.list) == before {
 		found.addf(file, `no pools; write {"pools": [{"name": "s2s-test", ...}]}`)
 	}
 	return pools

@@ -87,7 +87,7 @@ func TestConfigFileIsReadStrictly(t *testing.T) {
 	}{
 		"unknown field": {`{"pools": [{"name": "a"}, {"clients": [{"name": "c", "scope": []}]}]}`, []string{"pools[1].clients[0].scope: unknown field; there are access_token_validity, allowed_oauth_flows, "}},
 		"other case":    {`{"pools": [{"Name": "a"}]}`, []string{"pools[0].Name: unknown field"}},
-		"at the top":    {`{"pool": []}`, []string{"pools.json: pool: unknown field; there are pools"}},
+		"at the top":    {`{"pool": []}`, []string{"pools.json: pool: unknown field; there are answers, pools"}},
 		"twice":         {`{"pools": [{"name": "a", "name": "b"}]}`, []string{"pools[0].name: the field is there twice"}},
 		"several": {
 			`{"pools": [{"nam": 1, "resource_servers": [{"identifier": 7}], "clients": {}}]}`,
@@ -108,7 +108,17 @@ func TestConfigFileIsReadStrictly(t *testing.T) {
 		"empty":            {``, []string{"unexpected end of JSON input"}},
 		"no pools":         {`{"pools": []}`, []string{"pools.json: no pools"}},
 		"nothing":          {`{}`, []string{"pools.json: no pools"}},
-		"too large":        {strings.Repeat(" ", configLimit+1), []string{"more than 1048576 bytes"}},
+		"no pools beside":  {`{"pools": [], "answers": {"resource": ""}}`, []string{"pools.json: no pools"}},
+		"no pools after":   {`{"answers": {"resource": ""}, "pools": []}`, []string{"pools.json: no pools"}},
+		"answers": {
+			`{"answers": {"invalid_client_status": 402, "no_credentials": "hush", "throttled_status": "429", "resource": null, "x": 1}}`,
+			[]string{
+				"pools.json: answers.invalid_client_status: 400 or 401 is needed here", `answers.no_credentials: "invalid_client" or "invalid_request" is needed here`,
+				"answers.throttled_status: 429 or 400 is needed", `answers.resource: "" or "invalid_request" is needed`, "answers.x: unknown field; there are flow_not_allowed, ",
+			},
+		},
+		"answers as a list": {`{"answers": []}`, []string{"pools.json: answers: an object {...} is needed"}},
+		"too large":         {strings.Repeat(" ", configLimit+1), []string{"more than 1048576 bytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

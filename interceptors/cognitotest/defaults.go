@@ -24,9 +24,10 @@ func (o *options) resolve() ([]Pool, error) {
 	var found problems
 	pools := slices.Clone(o.pools)
 	for _, path := range o.files {
-		pools = append(pools, readConfigFile(&found, path)...)
+		pools = append(pools, readConfigFile(&found, path, &o.answers)...)
 	}
-	if len(o.pools)+len(o.files) == 0 {
+	o.poolsGiven = len(pools) > 0
+	if !o.poolsGiven {
 		pools = []Pool{DemoPool()}
 	}
 	o.complete()
@@ -48,7 +49,7 @@ func (o *options) resolve() ([]Pool, error) {
 func (o *options) complete() {
 	o.addr = cmp.Or(o.addr, defaultAddr)
 	o.scopes = cmp.Or(o.scopes, DropScopes)
-	o.answers = o.answers.completed()
+	o.answers.complete()
 	if o.clock == nil {
 		o.clock = time.Now
 	}

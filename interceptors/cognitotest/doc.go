@@ -51,9 +51,19 @@
 //
 // [WithConfigFile] reads pools from JSON. Clients need a name and scopes, resource
 // servers an identifier; the rest has defaults. Unknown fields are errors.
-// access_token_validity is in seconds.
+// access_token_validity is in seconds. answers has members of [Answers], shown here
+// with their second values. pools may be left out if there are answers.
 //
 //	{
+//	  "answers": {
+//	    "invalid_client_status": 401,
+//	    "no_credentials": "invalid_request",
+//	    "flow_not_allowed": "invalid_grant",
+//	    "not_a_form_status": 400,
+//	    "resource": "invalid_request",
+//	    "unknown_pool_status": 404,
+//	    "throttled_status": 400
+//	  },
 //	  "pools": [{
 //	    "id": "eu-central-1_aBcDeFgHi",
 //	    "name": "s2s-test",

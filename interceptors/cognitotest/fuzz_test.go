@@ -220,18 +220,22 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(wholeConfig))
 	f.Add([]byte(`{"pools":[{"clients":[{"secrets":[null]}]}]}`))
 	f.Add([]byte(`{"pools":[{"resource_servers":[{"scopes":[{}]}]}]}`))
+	f.Add([]byte(`{"answers":{"invalid_client_status":401,"no_credentials":"invalid_request","resource":""}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var found problems
-		pools := parseConfig(&found, "f.json", data)
+		var answers Answers
+		pools := parseConfig(&found, "f.json", data, &answers)
 		if found.err() != nil {
 			return
 		}
-		if len(pools) == 0 {
+		if len(pools) == 0 && !bytes.Contains(data, []byte("answers")) && !bytes.Contains(data, []byte(`\u`)) {
 			t.Fatal("no pools and no problem")
 		}
-		// What is read can be completed and checked without a crash.
-		o := options{pools: pools}
-		_, _ = o.resolve()
+		// What is read can be completed and checked without a crash, and answers are right ones.
+		o := options{pools: pools, answers: answers}
+		if _, err := o.resolve(); err != nil && strings.Contains(err.Error(), "WithAnswers") {
+			t.Fatal(err)
+		}
 	})
 }
 

@@ -23,6 +23,7 @@ type options struct {
 	plainAnywhere bool
 	pools         []Pool
 	files         []string
+	poolsGiven    bool // by option or file; set when the options are resolved
 	keys          []KeyPair
 	lifetime      time.Duration
 	lifetimeSet   bool
@@ -79,7 +80,8 @@ func WithPool(p Pool) Option {
 	return optionFunc(func(o *options) { o.pools = append(o.pools, p) })
 }
 
-// WithConfigFile adds the pools of a JSON file. See the package comment for its form.
+// WithConfigFile adds the pools of a JSON file, and chooses the answers that it
+// names and [WithAnswers] and files before it do not. See the package comment for its form.
 func WithConfigFile(path string) Option {
 	return optionFunc(func(o *options) { o.files = append(o.files, path) })
 }

@@ -22,8 +22,8 @@ import (
 //
 // A new file, or an empty one, is seeded with the pools of [WithPool] and
 // [WithConfigFile], or [DemoPool], and the keys of [WithKeys]. A state that is
-// there already wins: then these options, and [WithDisallowedScopes] for the pools
-// that are there, change nothing, and [Server.Notices] says so. To begin anew,
+// there already wins: then these pools and keys, and [WithDisallowedScopes] for the
+// pools that are there, change nothing, and [Server.Notices] says so. To begin anew,
 // delete the file. Faults, counts and the recent token requests are not kept.
 // With [IssuerEmulator] the issuer has the server's address in it: it is the same
 // after a restart if [WithAddr] or [WithURL] is.
@@ -103,7 +103,7 @@ func (s *Server) loadFrom(j *journal, start *journalStart, o *options, pools []P
 		}
 	}
 	j.tidy()
-	if len(o.pools)+len(o.files)+len(o.keys) > 0 || o.scopes != DropScopes {
+	if o.poolsGiven || len(o.keys) > 0 || o.scopes != DropScopes {
 		start.notices = append(start.notices, fmt.Sprintf("the user pools are those of the state file %s with their own keys and settings: configured pools and keys seed a new file and are not used", j.path))
 	}
 	return nil

@@ -223,19 +223,21 @@ func stepsForm(out string) string {
 	return out
 }
 
-// The configuration that docs/cognito.md shows.
+// The configurations that docs/cognito.md shows.
 func TestConfigOfThePage(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "pools.json")
-	if err := os.WriteFile(file, []byte(blocks(t, "docs/cognito.md")["config"]), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	server, err := cognitotest.NewServer(cognitotest.WithConfigFile(file), cognitotest.WithoutListener())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	if got := server.Pool("s2s-test").ClientNames(); !slices.Equal(got, []string{"reporting", "importer"}) {
-		t.Errorf("got app clients %q", got)
+	for block, clients := range map[string][]string{"config": {"reporting", "importer"}, "answers": {"sts-test-app-client"}} {
+		file := filepath.Join(t.TempDir(), block+".json")
+		if err := os.WriteFile(file, []byte(blocks(t, "docs/cognito.md")[block]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		server, err := cognitotest.NewServer(cognitotest.WithConfigFile(file), cognitotest.WithoutListener())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close() })
+		if got := server.Pool("s2s-test").ClientNames(); !slices.Equal(got, clients) {
+			t.Errorf("%s: got app clients %q, want %q", block, got, clients)
+		}
 	}
 }
