@@ -213,6 +213,25 @@ export function cognitoSteps({ page, ui, url }) {
       await ui.request('200');
     },
 
+    async 'a secret is rotated to the end'() {
+      const clients = ui.section('App clients');
+      const create = await ui.opened(ui.button('New app client', clients), 'New app client');
+      await create.getByLabel('Name', { exact: true }).fill('rotated');
+      await ui.closed(create, 'Create app client');
+      const client = clients.getByRole('listitem').filter({ has: page.locator('summary').filter({ hasText: 'rotated' }) });
+      await client.locator('summary').click();
+      await ui.button('Add a second secret', client).click();
+      await client.getByText('Shown only now').waitFor();
+      await ui.closed(await ui.opened(ui.button('Delete secret 1', client), 'Delete a secret of rotated?'), 'Delete secret');
+      await client.getByText('not shown: Cognito tells a secret that was added only once').waitFor();
+      await ui.button('Add a second secret', client).waitFor(); // the next rotation can begin
+      await page.getByLabel('App client', { exact: true }).selectOption('rotated');
+      await ui.request('200'); // the page knows the secret that it has made
+      assert.equal(await client.getByText('Shown only now').count(), 1);
+      await ui.closed(await ui.opened(ui.button('Delete client', client), 'Delete app client rotated?'), 'Delete client');
+      await client.waitFor({ state: 'detached' });
+    },
+
     async 'keys are rotated'() {
       const keys = ui.section('Signing keys');
       const before = await keys.locator('code').first().textContent();
@@ -343,7 +362,16 @@ export function cognitoSteps({ page, ui, url }) {
   };
 }
 
-export function deleteSteps({ page, ui }) {
+export function deleteSteps({ page, ui, url }) {
+  const call = async (operation, input) => { // as the AWS CLI does, behind the page's back
+    const response = await fetch(url, {
+      method: 'POST', body: JSON.stringify(input),
+      headers: { 'Content-Type': 'application/x-amz-json-1.1', 'X-Amz-Target': `AWSCognitoIdentityProviderService.${operation}` },
+    });
+    const answer = await response.text();
+    assert.equal(response.status, 200, answer);
+    return JSON.parse(answer);
+  };
   return {
     async 'all is deleted again, to the last pool'() {
       const clients = ui.section('App clients');
@@ -352,11 +380,18 @@ export function deleteSteps({ page, ui }) {
       const servers = ui.section('Resource servers');
       await ui.closed(await ui.opened(ui.button('Delete orders', servers), 'Delete resource server orders?'), 'Delete resource server');
       await servers.getByText('None yet').waitFor();
-      await ui.closed(await ui.opened(ui.button('Delete domain', ui.section('orders')), 'Delete domain orders?'), 'Delete domain');
+      await ui.closed(await ui.opened(ui.button('Delete domain orders', ui.section('orders')), 'Delete domain orders?'), 'Delete domain');
       await ui.button('Add a domain').waitFor();
       await ui.closed(await ui.opened(ui.button('Delete pool'), 'Delete pool orders?'), 'Delete pool');
       await ui.section('s2s-test').waitFor();
-      await ui.closed(await ui.opened(ui.button('Delete pool'), 'Delete pool s2s-test?'), 'Delete pool'); // with its domain
+      const seeded = new URL(page.url()).searchParams.get('pool');
+      await call('CreateUserPoolDomain', {
+        UserPoolId: seeded, Domain: 'auth.example.com', CustomDomainConfig: { CertificateArn: 'arn:aws:acm:us-east-1:123456789012:certificate/x' },
+      });
+      await page.reload();
+      await ui.button('Delete domain s2s-test').waitFor();
+      await ui.button('Delete domain auth.example.com').waitFor();
+      await ui.closed(await ui.opened(ui.button('Delete pool'), 'Delete pool s2s-test?'), 'Delete pool'); // with its domains
       await page.getByRole('heading', { name: 'No user pool yet' }).waitFor();
       assert.equal(await ui.focus(), 'main', 'the focus is not lost with the pool');
       const dialog = await ui.opened(ui.button('Create a user pool'), 'New user pool');
@@ -364,8 +399,13 @@ export function deleteSteps({ page, ui }) {
       await dialog.getByLabel('Protect it from deletion').check();
       await ui.closed(dialog, 'Create pool');
       await ui.section('guarded').getByText('protected', { exact: true }).waitFor();
+      const guarded = { UserPoolId: new URL(page.url()).searchParams.get('pool') };
+      await call('UpdateUserPool', { ...guarded, DeletionProtection: 'ACTIVE', UserPoolTags: { team: 'orders' } });
+      await page.reload();
+      await ui.section('guarded').waitFor();
       await ui.closed(await ui.opened(ui.button('Delete pool'), 'Delete pool guarded?'), 'Switch protection off');
       await ui.section('guarded').getByText('allowed', { exact: true }).waitFor();
+      assert.deepEqual((await call('DescribeUserPool', guarded)).UserPool.UserPoolTags, { team: 'orders' }, 'nothing else is changed');
       await page.reload();
       await ui.section('guarded').waitFor();
     },

@@ -9,11 +9,14 @@ import { describeClient, onChange, refresh, state } from './state.js';
 
 const opened = new Set(); // client ids whose details are shown
 const shown = new Set(); // client ids whose first secret is shown
-const made = new Map(); // client id -> second secret, which the server tells only once
+const made = new Map(); // client id -> second secret with its id; the server tells it only once
 
 export function start() {
   onChange(drawClients);
 }
+
+// addedSecret is the second secret of a client if this page has just made it, or ''.
+export const addedSecret = (id) => made.get(id)?.ClientSecretValue ?? '';
 
 const openByDefault = () => (state.clients.length === 1 ? state.clients[0].ClientId : null);
 
@@ -66,10 +69,10 @@ function item(client, content) {
 // loadDetails makes the inside of a client's entry, or says why it cannot.
 async function loadDetails(id) {
   try {
-    const client = await describeClient(id);
-    const secrets = client.ClientSecret
-      ? (await cognito('ListUserPoolClientSecrets', { UserPoolId: state.pool.Id, ClientId: id })).ClientSecrets ?? []
-      : [];
+    const [client, { ClientSecrets: secrets }] = await Promise.all([
+      describeClient(id),
+      cognito('ListUserPoolClientSecrets', { UserPoolId: state.pool.Id, ClientId: id }),
+    ]);
     return drawDetails(client, secrets);
   } catch (error) {
     return el('p', { class: 'message bad' }, error.message);
@@ -84,16 +87,16 @@ function drawDetails(client, secrets) {
   return el('div', null,
     facts([
       ['Client id', copyable(id, 'client id', `copy-${id}`)],
-      ['Secret', secretCell(client)],
+      ['Secret', secretCell(client, secrets)],
       ...secrets.length > 1 ? secrets.map((s, i) => [`Secret ${i + 1} of ${secrets.length}`, secretRow(client, s, i + 1)]) : [],
-      made.has(id) && ['New secret', el('span', { class: 'small' }, 'Shown only now:'), copyable(made.get(id), 'new secret', `copy-made-${id}`)],
+      made.has(id) && ['New secret', el('span', { class: 'small' }, 'Shown only now:'), copyable(addedSecret(id), 'new secret', `copy-made-${id}`)],
       ['Flow', works ? code('client_credentials') : el('span', { class: 'pill warn' }, 'gets no machine-to-machine tokens: choose Edit and allow client credentials')],
       ['Scopes', scopes.length === 0 ? el('span', { class: 'muted' }, 'none') : el('ul', { class: 'scopes' }, scopes.map((s) => el('li', { class: 'chip' }, s)))],
       ['Token lasts', validity(client)],
     ]),
     el('div', { class: 'actions' },
       button('Edit', `client-edit-${id}`, () => editClient(client), 'small', client.ClientName),
-      client.ClientSecret && secrets.length < 2
+      secrets.length === 1
         ? button('Add a second secret', `client-add-${id}`, () => addSecret(client), 'small') : null,
       button('Delete client', `client-delete-${id}`, () => deleteClient(client), 'small danger')));
 }
@@ -104,10 +107,13 @@ function validity(client) {
   return `${seconds / size} ${unit}${seconds === size ? '' : 's'}`;
 }
 
-function secretCell(client) {
+function secretCell(client, secrets) {
   const id = client.ClientId;
-  if (!client.ClientSecret) {
+  if (secrets.length === 0) {
     return el('span', { class: 'muted' }, 'none: a public client');
+  }
+  if (!client.ClientSecret) { // the first one was deleted
+    return el('span', { class: 'muted' }, 'not shown: Cognito tells a secret that was added only once');
   }
   const cell = el('div', { class: 'secret' });
   const redraw = () => {
@@ -137,7 +143,7 @@ function secretRow(client, secret, n) {
 async function addSecret(client) {
   try {
     const { ClientSecretDescriptor: added } = await cognito('AddUserPoolClientSecret', { UserPoolId: state.pool.Id, ClientId: client.ClientId });
-    made.set(client.ClientId, added.ClientSecretValue);
+    made.set(client.ClientId, added);
     await refresh();
     say('Second secret added: both are accepted now');
   } catch (error) {
@@ -150,7 +156,9 @@ function deleteSecret(client, secret) {
     await cognito('DeleteUserPoolClientSecret', {
       UserPoolId: state.pool.Id, ClientId: client.ClientId, ClientSecretId: secret.ClientSecretId,
     });
-    made.delete(client.ClientId);
+    if (made.get(client.ClientId)?.ClientSecretId === secret.ClientSecretId) {
+      made.delete(client.ClientId);
+    }
     await refresh();
     say('Secret deleted');
   });

@@ -4,7 +4,7 @@
 import { cognito, control, poolPath } from './api.js';
 import { ask, check, confirm, field, text } from './dialog.js';
 import { button, byId, copyable, draw, el, facts, heading, say } from './dom.js';
-import { domain, onChange, refresh, state } from './state.js';
+import { domains, onChange, refresh, state } from './state.js';
 
 export function start() {
   byId('pool-new').addEventListener('click', createPool);
@@ -33,16 +33,16 @@ function drawPool() {
     return;
   }
   const isProtected = pool.DeletionProtection === 'ACTIVE';
-  const name = domain();
+  const names = domains();
   draw(
     byId('pool'),
     heading('pool', pool.Name, button('Delete pool', 'pool-delete', deletePool, 'small danger')),
     facts([
       ['Pool id', copyable(pool.Id, 'pool id', 'copy-pool-id')],
-      ['Domain', name
-        ? [el('code', null, name), button('Delete', 'domain-delete', deleteDomain, 'small danger', 'domain')]
-        : [el('span', { class: 'muted' }, 'none: the pool cannot issue tokens over OAuth'), button('Add a domain', 'domain-new', createDomain, 'small')]],
-      name && ['Token URL', copyable(info.token_url, 'token URL', 'copy-token-url')],
+      ...names.map((name) => ['Domain', el('code', null, name), button('Delete', `domain-delete-${name}`, () => deleteDomain(name), 'small danger', `domain ${name}`)]),
+      names.length === 0 && ['Domain',
+        el('span', { class: 'muted' }, 'none: the pool cannot issue tokens over OAuth'), button('Add a domain', 'domain-new', createDomain, 'small')],
+      names.length > 0 && ['Token URL', copyable(info.token_url, 'token URL', 'copy-token-url')],
       ['Issuer', copyable(info.issuer, 'issuer', 'copy-issuer')],
       ['JWKS', copyable(info.jwks_url, 'JWKS URL', 'copy-jwks')],
       ['Deletion', isProtected ? 'protected' : 'allowed'],
@@ -105,15 +105,16 @@ function deletePool() {
   const { pool } = state;
   if (pool.DeletionProtection === 'ACTIVE') {
     confirm(`Delete pool ${pool.Name}?`, 'The pool is protected from deletion. Switch the protection off first; the pool stays.', 'Switch protection off', async () => {
-      await cognito('UpdateUserPool', { UserPoolId: pool.Id, DeletionProtection: 'INACTIVE' });
+      // An update resets what it does not name, so it names everything.
+      await cognito('UpdateUserPool', { ...pool, UserPoolId: pool.Id, DeletionProtection: 'INACTIVE' });
       await refresh();
       say('Protection switched off');
     });
     return;
   }
   confirm(`Delete pool ${pool.Name}?`, 'Its domain, resource servers, app clients and keys go with it. Nothing that trusts its tokens will work any more.', 'Delete pool', async () => {
-    if (domain()) { // Cognito deletes no pool that still has its domain
-      await cognito('DeleteUserPoolDomain', { UserPoolId: pool.Id, Domain: domain() });
+    for (const name of domains()) { // Cognito deletes no pool that still has one
+      await cognito('DeleteUserPoolDomain', { UserPoolId: pool.Id, Domain: name });
     }
     await cognito('DeleteUserPool', { UserPoolId: pool.Id });
     await refresh();
@@ -135,9 +136,9 @@ function createDomain() {
   });
 }
 
-function deleteDomain() {
-  const name = domain();
-  confirm(`Delete domain ${name}?`, 'The pool has no token endpoint until it gets another domain. Tokens that are out stay valid.', 'Delete domain', async () => {
+function deleteDomain(name) {
+  const effect = domains().length > 1 ? 'The other domain of the pool stays.' : 'The pool has no token endpoint until it gets another domain.';
+  confirm(`Delete domain ${name}?`, `${effect} Tokens that are out stay valid.`, 'Delete domain', async () => {
     await cognito('DeleteUserPoolDomain', { UserPoolId: state.pool.Id, Domain: name });
     await refresh();
     say(`Domain ${name} deleted`);

@@ -70,5 +70,5 @@ export const customScopes = () => state.servers.flatMap((s) => (s.Scopes ?? []).
   description: scope.ScopeDescription,
 })));
 
-// domain is the pool's domain or ''.
-export const domain = () => state.pool?.CustomDomain ?? state.pool?.Domain ?? '';
+// domains lists the pool's domains: a prefix, a custom one, both or none.
+export const domains = () => [state.pool?.Domain, state.pool?.CustomDomain].filter(Boolean);

@@ -4,10 +4,11 @@
 // Requests a token as the blog does with Postman: by a plain POST to the token
 // endpoint, which is shown byte for byte together with the answer.
 
+import { addedSecret } from './clients.js';
 import { byId, draw, el } from './dom.js';
 import { check } from './dialog.js';
 import { showResult } from './result.js';
-import { customScopes, describeClient, domain, onChange, refresh, state } from './state.js';
+import { customScopes, describeClient, domains, onChange, refresh, state } from './state.js';
 
 let running = null; // AbortController of the request that is on its way
 
@@ -32,7 +33,7 @@ async function drawForm() {
   if (state.clients.some((c) => c.ClientId === before)) {
     select.value = before;
   }
-  const ready = state.clients.length > 0 && domain() !== '';
+  const ready = state.clients.length > 0 && domains().length > 0;
   byId('token-submit').disabled = !ready;
   if (drawnFor !== state.pool?.Id) {
     drawnFor = state.pool?.Id;
@@ -48,7 +49,7 @@ async function drawForm() {
 async function drawScopes() {
   const box = byId('token-scopes');
   const id = byId('token-client').value;
-  if (!id || !domain()) {
+  if (!id || domains().length === 0) {
     draw(box, el('p', { class: 'muted' }, id
       ? 'The pool has no domain and so no token endpoint: add a domain.'
       : 'The pool has no app client: create one.'));
@@ -115,7 +116,7 @@ async function request() {
   submit.setAttribute('aria-disabled', 'true');
   result.replaceChildren(el('p', { class: 'muted' }, 'Waiting for the answer…'));
   try {
-    const secret = byId('token-secret').value || (await describeClient(id)).ClientSecret || '';
+    const secret = byId('token-secret').value || (await describeClient(id)).ClientSecret || addedSecret(id);
     const path = state.info.token_path;
     const sent = compose(path, id, secret, asked, inBody);
     showResult(result, { asked, sent, ...await send(path, sent, running.signal) });
