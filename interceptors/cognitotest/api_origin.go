@@ -30,7 +30,7 @@ var apiHost = regexp.MustCompile(`^cognito-idp(?:-fips)?\.([a-z]{2}(?:-gov)?-[a-
 func (s *Server) foreign(r *http.Request) string {
 	host := cmp.Or(r.Host, r.URL.Host)
 	if !s.ownHost(host) && !apiHost.MatchString(strings.ToLower(hostname(host))) {
-		return "Host is no name of this server; if it is reached by this name, say so with WithURL"
+		return "Host is no name of this server; if it is reached by this name, say so with WithURL, the program with -url"
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		if !s.ownOrigin(origin, host) {

@@ -165,6 +165,11 @@ func TestRow7RemovedScope(t *testing.T) {
 		if err := s.Pools()[0].RemoveScope("demo/write.file"); err == nil {
 			t.Error("removing a scope that is not there: got no error")
 		}
+		// The client kept it, so that it is back once the resource server has it again.
+		mustCall(t, s, "UpdateResourceServer", `{`+inPool+`,"Identifier":"demo","Name":"Test API","Scopes":[{"ScopeName":"read.file","ScopeDescription":"d"},{"ScopeName":"write.file","ScopeDescription":"d"}]}`)
+		if _, payload := parts(t, getToken(t, s, "")); !strings.Contains(payload, `"scope":"demo/read.file demo/write.file"`) {
+			t.Errorf("%s, scope there again: got %s, want both scopes", how, payload)
+		}
 	}
 }
 
