@@ -51,7 +51,17 @@ const (
 	forbiddenPart   event = "a token with what none may have"
 
 	cacheEvicts event = "a remembered token makes room"
+
+	unaryPasses        event = "a unary call passes"
+	serverStreamPasses event = "a server stream passes"
+	clientStreamPasses event = "a client stream passes"
+	bidiStreamPasses   event = "a bidirectional stream passes"
 )
+
+// passing is the event of a call of each kind that the server let pass.
+var passing = map[string]event{
+	echoMethod: unaryPasses, repeatMethod: serverStreamPasses, countMethod: clientStreamPasses, chatMethod: bidiStreamPasses,
+}
 
 // events counts them. It is safe for concurrent use.
 type events struct {
@@ -73,6 +83,7 @@ func newEvents(n int, long bool) *events {
 		tokenIsRevoked, streamIsRevoked, accessFileMoved, streamIsBarred, clientsSet,
 		tokenMissing, tokenMalformed, tokenDuplicated, issuerWrong, useWrong, underScoped, clientRefused, forbiddenPart,
 		cacheEvicts,
+		unaryPasses, serverStreamPasses, clientStreamPasses, bidiStreamPasses,
 	}
 	for _, k := range e.order {
 		e.required[k] = n

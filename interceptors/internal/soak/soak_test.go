@@ -272,6 +272,9 @@ func (s *soak) keep(a *attempt) {
 	if k := a.token.kind; k != "" && (k != underScoped || a.outcome.Reason == "INSUFFICIENT_SCOPE") {
 		s.events.add(k)
 	}
+	if a.ran {
+		s.events.add(passing[a.method])
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.attempts = append(s.attempts, a)
