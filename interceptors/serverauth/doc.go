@@ -16,8 +16,9 @@
 //	rule of the method -> public? -> bearer token -> strict JWS -> key of that
 //	issuer and kid -> signature -> claims -> Principal -> scopes -> handler
 //
-// The files follow it: interceptor.go, bearer.go, verifier.go, claims.go,
-// principal.go, error.go.
+// The files follow it: interceptor.go, decide.go, bearer.go, verify.go, claims.go,
+// principal.go, error.go. cache.go stands before verify.go for a token that was seen,
+// tap.go before all of them with [RefuseBeforeDecoding], and stream.go behind.
 //
 // # What fails closed
 //

@@ -23,7 +23,7 @@ type VerifierStats struct {
 type IssuerStats struct {
 	URL         string
 	Ready       bool          // there are keys, and they are used
-	State       string        // see below
+	State       string        // see above
 	Static      bool          // the keys are those of Issuer.StaticJWKS
 	KeyIDs      []string      // sorted
 	KeyAge      time.Duration // since the last success, or since NewVerifier if there was none
