@@ -19,6 +19,9 @@ import (
 	"github.com/scopeauth/scopeauth/interceptors/serverauth"
 )
 
+// The names of these tests have Alloc in them: `make test` runs such ones once more without
+// the race detector, and nothing else does.
+
 // A flood of refused calls: how many there are, on how many connections.
 const (
 	tapFlood            = 200_000
@@ -171,7 +174,7 @@ func tapFloodOf(t *testing.T, l *lab, headers ...header) (early, late int, left 
 }
 
 // Refused calls without a deadline leave nothing behind.
-func TestTapFloodWithoutDeadline(t *testing.T) {
+func TestTapFloodAllocsWithoutDeadline(t *testing.T) {
 	if tapRace {
 		t.Skip("the race detector has memory of its own")
 	}
@@ -191,7 +194,7 @@ func TestTapFloodWithoutDeadline(t *testing.T) {
 
 // Refused calls leave little behind although gRPC does not end their contexts before the
 // deadline that the caller chose.
-func TestTapFloodWithDeadline(t *testing.T) {
+func TestTapFloodAllocsWithDeadline(t *testing.T) {
 	if tapRace {
 		t.Skip("the race detector has memory of its own")
 	}
