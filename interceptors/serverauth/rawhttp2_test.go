@@ -49,6 +49,7 @@ type rawCall struct {
 	framer  *http2.Framer
 	addr    string
 	pending answer
+	pings   int // of the server
 }
 
 // dial opens a connection to the lab's server, over TLS unless it has none.
@@ -196,6 +197,7 @@ func (c *rawCall) read(enough func() bool) (ended bool, err error) {
 			}
 		case *http2.PingFrame:
 			if !f.IsAck() {
+				c.pings++
 				if err := c.framer.WritePing(true, f.Data); err != nil {
 					return false, err
 				}
