@@ -47,6 +47,7 @@ func TestC25AccessFile(t *testing.T) {
 		issuers: twoIssuers,
 		options: []serverauth.Option{serverauth.AccessFile(newAccessFile(t, accessFileOfAllKinds)), serverauth.WithUnlimitedLog()},
 	})
+	defer l.fetchesNothing(t)()
 	const (
 		revoked    = serverauth.ReasonTokenRevoked
 		notAllowed = serverauth.ReasonClientNotAllowed

@@ -95,6 +95,7 @@ var claimAttacks = []attack{
 	{id: "C22", name: "trailing slash", method: deleteFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/write.file/"`)},
 	{id: "C22", name: "wildcards", method: deleteFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/* * demo/ demo write.file"`)},
 	{id: "C23", name: "1,500 scopes", code: ok, headers: claimed("scope", `"`+manyScopes(1500)+`"`)},
+	{id: "C23", name: "5,000 scopes", code: u, fine: serverauth.ReasonTokenTooLarge, headers: claimed("scope", `"`+manyScopes(5000)+`"`)},
 	{id: "C24", name: "one of two is enough for any", method: statFile, code: ok, headers: claimed("scope", `"demo/write.file"`)},
 	{id: "C24", name: "none of two", method: statFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/delete.file"`)},
 	{id: "C24", name: "one of two is not enough for all", method: appendFile, code: p, fine: serverauth.ReasonInsufficientScope, headers: claimed("scope", `"demo/write.file"`)},
@@ -115,5 +116,48 @@ func TestC15HintForAnIDToken(t *testing.T) {
 		if hinted := strings.Contains(l.log.String(), `hint="the caller sends its ID token: it must send the access token"`); hinted != want {
 			t.Errorf("token_use %s: the log is\n%swant the hint: %v", use, l.log.String(), want)
 		}
+	}
+}
+
+// C12: whoever looks for a clock that is wrong finds in the log by how much, and what the
+// server allows for.
+func TestC12LogNamesTheSkew(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ token, want string }{
+		"exp": {with("exp", at(-31)), "off_by=31s clock_skew=30s"},
+		"iat": {with("iat", at(31), "exp", at(31+300)), "off_by=31s clock_skew=30s"},
+		"nbf": {with("nbf", at(45)), "off_by=45s clock_skew=30s"},
+	} {
+		l := newLab(t, setup{})
+		if got := l.call(t, whoAmI, bearer(l.issuer.token(goodHeader, row.token))); got.code != u {
+			t.Errorf("%s: got %v, want UNAUTHENTICATED", name, got.code)
+		}
+		if !strings.Contains(l.log.String(), name+"(unverified)=") || !strings.Contains(l.log.String(), row.want) {
+			t.Errorf("%s: the log is\n%swant it to say %s", name, l.log.String(), row.want)
+		}
+	}
+}
+
+// C23: with the limit raised a token of 5,000 scopes is taken. They are split and looked
+// through once, and then remembered with the token.
+func TestC23ThousandsOfScopes(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, setup{verifier: []serverauth.VerifierOption{serverauth.MaxTokenBytes(30 << 10)}})
+	defer l.fetchesNothing(t)()
+	token := l.issuer.token(goodHeader, with("scope", `"`+manyScopes(5000)+`demo/write.file"`))
+	for range 3 {
+		if got := l.call(t, deleteFile, bearer(token)); got.code != ok {
+			t.Fatalf("got %v %s, want OK", got.code, got.message)
+		}
+	}
+	if n := len(l.files.caller.Load().Scopes()); n != 5001 {
+		t.Errorf("the handler saw %d scopes, want 5,001", n)
+	}
+	if s := l.verifier.Stats().Cache; s.Misses != 1 || s.Entries != 1 {
+		t.Errorf("%d misses and %d entries, want one of each", s.Misses, s.Entries)
+	}
+	got := l.call(t, readFile, bearer(token))
+	if got.code != p || got.reason != serverauth.ReasonInsufficientScope || len(got.trailer) > 8<<10 {
+		t.Errorf("without the scope: got %v %s in %d bytes, want a short INSUFFICIENT_SCOPE", got.code, got.reason, len(got.trailer))
 	}
 }

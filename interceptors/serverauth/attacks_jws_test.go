@@ -82,6 +82,15 @@ var metadataAttacks = []attack{
 	{id: "A12", name: "9 KiB", headers: sent("Bearer " + strings.Repeat("a", 9<<10)), code: u, fine: serverauth.ReasonTokenTooLarge},
 	{id: "A12", name: "a good token over the limit", code: u, fine: serverauth.ReasonTokenTooLarge, headers: claimed("pad", `"`+strings.Repeat("a", 8<<10)+`"`)},
 	{id: "A12", name: "30 KiB", headers: sent("Bearer " + strings.Repeat("a", 30<<10)), code: u, fine: serverauth.ReasonTokenTooLarge},
+	{id: "A14", name: "a user's token forwarded, and the call's own", code: u, fine: serverauth.ReasonAuthorizationDuplicated, headers: func(i *testIssuer) []header {
+		return []header{bearer(i.token(goodHeader, with("token_use", `"id"`))), bearer(i.good())}
+	}},
+	{id: "A14", name: "the call's own, and an empty one forwarded", code: u, fine: serverauth.ReasonAuthorizationDuplicated, headers: func(i *testIssuer) []header {
+		return []header{bearer(i.good()), {"authorization", ""}}
+	}},
+	{id: "A14", name: "the gateway's copy does not count", code: ok, headers: func(i *testIssuer) []header {
+		return []header{{"grpcgateway-authorization", "Bearer " + i.token(goodHeader, with("token_use", `"id"`))}, bearer(i.good())}
+	}},
 }
 
 func withValue(format string) func(*testIssuer) []header {

@@ -50,6 +50,7 @@ func TestA9A10HeadersThatTheTransportRefuses(t *testing.T) {
 	t.Parallel()
 	reports := &restReports{}
 	l := newLab(t, setup{options: []serverauth.Option{serverauth.WithReporter(reports)}})
+	defer l.fetchesNothing(t)()
 	token := l.issuer.good()
 	for name, headers := range map[string][]header{
 		"A9/upper case":               {{"Authorization", "Bearer " + token}},
@@ -110,6 +111,7 @@ func (s restStream) Context() context.Context { return s.ctx }
 func TestA10ValuesThatNoTransportRefused(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
+	defer l.fetchesNothing(t)()
 	token := l.issuer.good()
 	half := len(token) / 2
 	for name, row := range map[string]struct {
@@ -165,6 +167,7 @@ func (perCall) RequireTransportSecurity() bool { return true }
 func TestA14ForwardedAndOwnCredentials(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
+	defer l.fetchesNothing(t)()
 	conn, err := grpc.NewClient(l.addr, grpc.WithTransportCredentials(credentials.NewTLS(l.tls)))
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +268,7 @@ func (remoteConn) RemoteAddr() net.Addr { return address{"tcp", "192.0.2.1:50000
 func TestC26ReplayAndPlaintext(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
+	defer l.fetchesNothing(t)()
 	token := l.issuer.good()
 	for range 3 { // each call has a connection of its own
 		if got := l.call(t, whoAmI, bearer(token)); got.code != ok {
@@ -286,6 +290,7 @@ func TestC26ReplayAndPlaintext(t *testing.T) {
 		"a good token": {whoAmI, []header{bearer(token)}, p},
 		"junk":         {whoAmI, []header{bearer("junk")}, p},
 		"no token":     {whoAmI, nil, p},
+		"unknown key":  {whoAmI, []header{bearer(l.issuer.token(strangeHeader, goodClaims))}, p},
 		"a stream":     {readFile, []header{bearer(token)}, p},
 		"public":       {version, []header{bearer(token)}, ok},
 	} {
@@ -299,6 +304,9 @@ func TestC26ReplayAndPlaintext(t *testing.T) {
 		}
 	}
 }
+
+// strangeHeader names a key that the issuer does not have.
+const strangeHeader = `{"kid":"strange","alg":"RS256"}`
 
 // strangePaths are names of methods that are near to those of a registered method.
 var strangePaths = []struct{ id, path string }{
@@ -338,8 +346,11 @@ func TestE1E2E4NamesThatAreNotRegistered(t *testing.T) {
 	t.Parallel()
 	reports := &restReports{}
 	l := newLab(t, setup{options: []serverauth.Option{serverauth.WithReporter(reports)}})
+	defer l.fetchesNothing(t)()
 	for _, row := range strangePaths {
-		for name, headers := range map[string][]header{"no token": nil, "a good token": {bearer(l.issuer.good())}, "junk": {bearer("junk")}} {
+		for name, headers := range map[string][]header{
+			"no token": nil, "a good token": {bearer(l.issuer.good())}, "junk": {bearer("junk")}, "an unknown key": {bearer(l.issuer.token(strangeHeader, goodClaims))},
+		} {
 			got, err := l.tryCall(row.path, headers...)
 			if err != nil || got.code != codes.Unimplemented || got.reason != "" {
 				t.Errorf("%s %q with %s: got %v %s, %v, want gRPC's own UNIMPLEMENTED", row.id, row.path, name, got.code, got.reason, err)
@@ -359,6 +370,7 @@ func TestE3UnknownServiceHandler(t *testing.T) {
 		t.Error("the handler of unknown services ran")
 		return nil
 	})}})
+	defer l.fetchesNothing(t)()
 	token := l.issuer.token(goodHeader, with("scope", `"demo/read.file demo/write.file echo/call echo/stream"`))
 	for _, row := range strangePaths {
 		got := l.call(t, row.path)
@@ -386,6 +398,7 @@ func TestE3UnknownServiceHandler(t *testing.T) {
 func TestE5MethodWithoutARule(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{unsafe: true, register: func(s *grpc.Server) { healthpb.RegisterHealthServer(s, health.NewServer()) }})
+	defer l.fetchesNothing(t)()
 	srv := grpc.NewServer(l.auth.ServerOptions()...)
 	srv.Stop() // so that a Serve without the check would return, too
 	healthpb.RegisterHealthServer(srv, health.NewServer())
@@ -470,6 +483,7 @@ func TestE6StatesOfTheOption(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLab(t, setup{policy: rules, unsafe: true, register: func(s *grpc.Server) { s.RegisterService(desc, nil) }})
+	defer l.fetchesNothing(t)()
 	none, one := l.issuer.token(goodHeader, with("scope", "")), l.issuer.good()
 	for method, want := range map[string][3]codes.Code{ // without a token, with one without scopes, with a scope
 		"Unset":         {u, p, p},
@@ -529,6 +543,7 @@ func registerInfrastructure(s *grpc.Server) {
 func TestE7InfrastructureIsClosed(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{unsafe: true, register: registerInfrastructure})
+	defer l.fetchesNothing(t)()
 	for _, method := range []string{
 		healthpb.Health_Check_FullMethodName, healthpb.Health_Watch_FullMethodName, healthpb.Health_List_FullMethodName,
 		reflectionV1, reflectionV1alpha,
@@ -554,6 +569,7 @@ func TestE7InfrastructureThatIsListed(t *testing.T) {
 		unsafe: true, register: registerInfrastructure, policy: rules,
 		options: []serverauth.Option{serverauth.PublicHealth()},
 	})
+	defer l.fetchesNothing(t)()
 	with, without := bearer(l.issuer.good()), bearer(l.issuer.token(goodHeader, with("scope", "")))
 	for _, row := range []struct {
 		method  string
@@ -591,6 +607,7 @@ func TestE8RegisteredAfterTheCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, setup{options: options})
+			defer l.fetchesNothing(t)()
 			server, client := tlsConfigs(t)
 			srv := grpc.NewServer(append(l.auth.ServerOptions(), grpc.Creds(credentials.NewTLS(server)))...)
 			filesv1.RegisterFileReadServiceServer(srv, l.files)
@@ -661,6 +678,7 @@ func (c *cautious) ReadFile(_ *filesv1.ReadFileRequest, s grpc.ServerStreamingSe
 func TestE9OneInterceptorOnly(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, setup{})
+	defer l.fetchesNothing(t)()
 	server, client := tlsConfigs(t)
 	for name, row := range map[string]struct {
 		option          grpc.ServerOption

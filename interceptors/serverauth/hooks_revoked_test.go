@@ -37,6 +37,7 @@ func TestC25CheckRevoked(t *testing.T) {
 				}
 				return answer(ctx)
 			})}})
+		defer l.fetchesNothing(t)()
 		no := func(context.Context) (bool, error) { return false, nil }
 		yes := func(context.Context) (bool, error) { return true, nil }
 		broken := func(context.Context) (bool, error) { return false, errors.New("the table of revoked tokens is gone") }

@@ -43,6 +43,11 @@ func newStreamLab(t testing.TB, s setup) *streamLab {
 	s.verifier = append([]serverauth.VerifierOption{serverauth.WithClock(l.clock.now)}, s.verifier...)
 	s.options = append([]serverauth.Option{serverauth.WithReporter(l.decisions)}, s.options...)
 	l.lab = newLab(t, s)
+	t.Cleanup(func() { // for an open stream no key is asked for
+		if n := l.verifier.Stats().Issuers[0].KIDFetches; n != 0 {
+			t.Errorf("%d fetches for unknown kids, want none", n)
+		}
+	})
 	return l
 }
 
