@@ -49,10 +49,9 @@
 // neither the granularity of modification times nor the swap of a symbolic link, as
 // Kubernetes does it, matters. From the moment a new file is in place to the last
 // call decided by the old list it takes at most the interval and the time of one
-// read, if a read takes less than an interval. OnChange and the Logger run between
-// two reads: what they take beyond an interval comes on top. A cached token is no
-// exception, since the list is asked for each call. A stream that is open is asked
-// again by whoever listens to [Config.OnChange] or compares [List.Generation].
+// read, if a read takes less than an interval. The Logger runs between two reads:
+// what it takes beyond an interval comes on top. A cached token is no exception, since
+// the list is asked for each call. Whoever has a stream open asks again.
 //
 // Put a new file in place by renaming it. A file that is written in place can be read
 // half written; it is then refused, as it ends too early, and read again after an

@@ -30,10 +30,6 @@ type Config struct {
 	// Interval is the time from one read of the file to the next. Default: 1 s. It
 	// must not be negative.
 	Interval time.Duration
-	// OnChange, if not nil, is called after each new list is in effect, but not for
-	// the first. The polling goroutine calls it, without locks: it must return soon,
-	// and must not call Close. It can run before the caller of Open has the List.
-	OnChange func()
 	// KnownMethod, if not nil, reports whether the server has the method
 	// ("/pkg.Svc/Method") or service ("pkg.Svc"). A file that names others is refused:
 	// a misspelled name would close nothing. Open and the polling goroutine call it.
@@ -46,10 +42,9 @@ type Config struct {
 // List is the list in a file. It is safe for concurrent use. A nil List and the zero
 // List permit nothing.
 type List struct {
-	source   source
-	onChange func()
-	known    known
-	log      *slog.Logger
+	source source
+	known  known
+	log    *slog.Logger
 
 	current atomic.Pointer[snapshot] // nil once closed
 	content []byte                   // what current was made of; the polling goroutine's own
@@ -88,11 +83,10 @@ func Open(path string, cfg Config) (*List, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	l := &List{
-		source:   source{path: path},
-		onChange: cfg.OnChange,
-		known:    known{method: cfg.KnownMethod, issuer: cfg.KnownIssuer},
-		log:      log.With(slog.String("access_list", path)),
-		done:     make(chan struct{}),
+		source: source{path: path},
+		known:  known{method: cfg.KnownMethod, issuer: cfg.KnownIssuer},
+		log:    log.With(slog.String("access_list", path)),
+		done:   make(chan struct{}),
 	}
 	first, err := l.reload()
 	if err != nil {

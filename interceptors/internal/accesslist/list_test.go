@@ -42,12 +42,12 @@ func TestEffectWithinTheInterval(t *testing.T) {
 	}
 }
 
-// TestSlowHook: a hook that takes a part of the interval does not shift the reads.
-func TestSlowHook(t *testing.T) {
+// TestSlowLog: a log that takes a part of the interval does not shift the reads.
+func TestSlowLog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t, empty)
-		l := f.open(Config{OnChange: func() { time.Sleep(700 * time.Millisecond) }})
+		l := f.open(Config{Logger: onNewList(func() { time.Sleep(700 * time.Millisecond) })})
 		f.put(deniesID)
 		sleep(time.Second)
 		f.put(empty)
@@ -112,38 +112,32 @@ func TestSymlinkSwap(t *testing.T) {
 	})
 }
 
-func TestOnChange(t *testing.T) {
+// TestOnlyAnotherListIsNew: the first list is told as well.
+func TestOnlyAnotherListIsNew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t, empty)
-		var list atomic.Pointer[List]
-		var told []string
-		l := f.open(Config{OnChange: func() {
-			l := list.Load()
-			told = append(told, fmt.Sprint(l.Generation(), l.Stats().Generation, l.Stats().LastError, l.Decide(caller("id1"), readMethod)))
-		}})
-		list.Store(l)
-		want := func(all ...string) {
+		told := 0
+		l := f.open(Config{Logger: onNewList(func() { told++ })})
+		want := func(lists int, verdict Verdict) {
 			t.Helper()
 			sleep(10 * time.Second)
-			if fmt.Sprint(told) != fmt.Sprint(all) {
-				t.Errorf("got changes %v, want %v", told, all)
+			if told != lists || l.Generation() != uint64(lists) {
+				t.Errorf("told of %d lists, at generation %d, want %d", told, l.Generation(), lists)
 			}
-			if got := l.Generation(); got != uint64(len(all)+1) {
-				t.Errorf("got generation %d, want %d", got, len(all)+1)
-			}
+			wantVerdict(t, l, "id1", verdict)
 		}
-		want() // the first list is no change
+		want(1, Permitted)
 		f.put(broken)
-		want()
+		want(1, Permitted)
 		f.put(empty)
-		want() // back to the list in effect
+		want(1, Permitted) // back to the list in effect
 		f.put(deniesID)
-		want("2 2 <nil> TOKEN_DENIED")
+		want(2, TokenDenied)
 		f.put(broken)
-		want("2 2 <nil> TOKEN_DENIED")
+		want(2, TokenDenied)
 		f.put(empty + "\n")
-		want("2 2 <nil> TOKEN_DENIED", "3 3 <nil> PERMITTED")
+		want(3, Permitted)
 	})
 }
 
@@ -319,21 +313,29 @@ func TestBoundedRead(t *testing.T) {
 	}
 }
 
-// TestClose: it waits for a hook that runs, can be called often, and leaves nothing
+// TestClose: it waits for the polling goroutine, can be called often, and leaves nothing
 // permitted.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFile(t, empty)
 		release, returned := make(chan struct{}), false
-		l := f.open(Config{OnChange: func() { <-release; returned = true }})
+		first := true
+		l := f.open(Config{Logger: onNewList(func() {
+			if first { // while it is opened
+				first = false
+				return
+			}
+			<-release
+			returned = true
+		})})
 		f.put(deniesID)
 		sleep(time.Second)
 		var closers sync.WaitGroup
 		for range 3 {
 			closers.Go(func() {
 				if err := l.Close(); err != nil || !returned {
-					t.Errorf("Close: got %v, hook returned %v, want to wait for it", err, returned)
+					t.Errorf("Close: got %v, the log returned %v, want to wait for it", err, returned)
 				}
 			})
 		}

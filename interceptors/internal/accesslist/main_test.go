@@ -4,6 +4,7 @@
 package accesslist
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -113,6 +114,26 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	return b.text.Write(p)
 }
+
+// onNewList returns a logger that calls f when it is told of a new list.
+func onNewList(f func()) *slog.Logger { return slog.New(newListHandler{slog.DiscardHandler, f}) }
+
+type newListHandler struct {
+	slog.Handler
+
+	told func()
+}
+
+func (newListHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h newListHandler) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "a new list is in effect") {
+		h.told()
+	}
+	return nil
+}
+
+func (h newListHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
 func (b *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 

@@ -38,9 +38,6 @@ func (l *List) poll(ctx context.Context) {
 	if l.recovered() {
 		l.log.InfoContext(ctx, "accesslist: the file is good again", slog.Uint64("generation", l.Generation()))
 	}
-	if next != nil && l.onChange != nil {
-		l.onChange()
-	}
 }
 
 // reload reads the file. It returns nil if the file is that of the list in effect. A

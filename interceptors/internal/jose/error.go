@@ -18,11 +18,6 @@ func (e *Error) Error() string {
 	return "jose: " + string(e.Reason) + ": " + e.detail
 }
 
-// Detail returns the text without the reason, such as "3 segments wanted, got 2".
-func (e *Error) Detail() string {
-	return e.detail
-}
-
 func refuse(r reason.Reason, detail string) *Error {
 	return &Error{Reason: r, detail: detail}
 }
