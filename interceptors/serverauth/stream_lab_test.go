@@ -56,10 +56,14 @@ type streamClock struct {
 	begin time.Time
 	ahead atomic.Int64
 	reads atomic.Int64
+	slow  atomic.Int64 // what the next reading takes
 }
 
 func (c *streamClock) now() time.Time {
 	c.reads.Add(1)
+	if slow := c.slow.Swap(0); slow > 0 {
+		time.Sleep(time.Duration(slow))
+	}
 	return testNow().Add(time.Since(c.begin) + time.Duration(c.ahead.Load()))
 }
 
