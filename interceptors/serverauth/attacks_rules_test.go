@@ -123,6 +123,11 @@ func TestE6StatesOfTheOption(t *testing.T) {
 	}
 	l := newLab(t, setup{policy: rules, unsafe: true, register: func(s *grpc.Server) { s.RegisterService(desc, nil) }})
 	defer l.fetchesNothing(t)()
+	for _, method := range []string{"Empty", "NoScope", "NoScopes", "Two"} {
+		if want := "a linked service has a faulty access rule; calls to it are refused\" service=acme.States method=" + method + " "; !strings.Contains(l.log.String(), want) {
+			t.Errorf("%s: the log does not say that its rule is faulty:\n%s", method, l.log.String())
+		}
+	}
 	none, one := l.issuer.token(goodHeader, with("scope", "")), l.issuer.good()
 	for method, want := range map[string][3]codes.Code{ // without a token, with one without scopes, with a scope
 		"Unset":         {u, p, p},

@@ -115,3 +115,27 @@ func TestLimitsCanBeSet(t *testing.T) {
 		t.Errorf("a token a second before its expiry: got %v %s, want OK", got.code, got.message)
 	}
 }
+
+// The longest token that a server can be told to take fits into the headers of a call,
+// beside what calls have otherwise.
+func TestLongestTokenFitsIntoTheHeaders(t *testing.T) {
+	t.Parallel()
+	const longest = 30 << 10
+	l := newLab(t, setup{verifier: []serverauth.VerifierOption{serverauth.MaxTokenBytes(longest)}})
+	padded := func(n int) string { return l.issuer.token(goodHeader, with("pad", `"`+strings.Repeat("a", n)+`"`)) }
+	n := (longest - len(padded(0))) * 3 / 4
+	for len(padded(n+1)) <= longest {
+		n++
+	}
+	others := []header{
+		{"user-agent", "grpc-go/1.85.0"}, {"grpc-accept-encoding", "gzip"}, {"grpc-timeout", "1000m"},
+		{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, {"baggage", strings.Repeat("b", 512)},
+	}
+	if got := l.call(t, whoAmI, append(others, bearer(padded(n)))...); got.code != ok {
+		t.Errorf("a token of %d bytes: got %v %s, want OK", len(padded(n)), got.code, got.message)
+	}
+	got := l.call(t, whoAmI, append(others, bearer(padded(n+4)))...)
+	if got.code != u || got.reason != serverauth.ReasonTokenTooLarge {
+		t.Errorf("a token of %d bytes: got %v %s, want TOKEN_TOO_LARGE", len(padded(n+4)), got.code, got.reason)
+	}
+}

@@ -160,8 +160,13 @@ func TestConstructorsRefuse(t *testing.T) {
 		{"insecure without a reason", pool(poolID, one, serverauth.AllowInsecureTransport(" ")), "needs a reason"},
 		{"a silly skew", pool(poolID, one, serverauth.ClockSkew(time.Hour)), "ClockSkew must be"},
 		{"a negative skew", pool(poolID, one, serverauth.ClockSkew(-1)), "ClockSkew must be"},
+		{"looks without a pause", pool(poolID, one, serverauth.RecheckStreams(0)), "RecheckStreams must be"},
+		{"looks too often", pool(poolID, one, serverauth.RecheckStreams(100*time.Millisecond-1)), "RecheckStreams must be"},
+		{"a cache without tokens", pool(poolID, one, serverauth.CacheLimits(0, 1)), "CacheLimits must be"},
+		{"a cache without bytes", pool(poolID, one, serverauth.CacheLimits(1, 0)), "CacheLimits must be"},
+		{"a cache beyond measure", pool(poolID, one, serverauth.CacheLimits(10_000_001, 1)), "CacheLimits must be"},
 		{"no room for a token", pool(poolID, one, serverauth.MaxTokenBytes(0)), "MaxTokenBytes must be"},
-		{"tokens larger than headers", pool(poolID, one, serverauth.MaxTokenBytes(32<<10+1)), "MaxTokenBytes must be"},
+		{"tokens larger than headers", pool(poolID, one, serverauth.MaxTokenBytes(30<<10+1)), "MaxTokenBytes must be"},
 		{"a nil option", pool(poolID, one, nil), "an option is nil"},
 		{"a nil option of the verifier", func(ctx context.Context) error {
 			_, err := serverauth.NewVerifier(ctx, []serverauth.Issuer{{URL: issuerURL, Clients: one}}, noNetwork(), nil)
