@@ -128,8 +128,11 @@ func TestLongestTokenFitsIntoTheHeaders(t *testing.T) {
 		n++
 	}
 	others := []header{
-		{"user-agent", "grpc-go/1.85.0"}, {"grpc-accept-encoding", "gzip"}, {"grpc-timeout", "1000m"},
-		{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, {"baggage", strings.Repeat("b", 512)},
+		{"user-agent", "grpc-go/1.85.0"},
+		{"grpc-accept-encoding", "gzip"},
+		{"grpc-timeout", "1000m"},
+		{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+		{"baggage", strings.Repeat("b", 512)},
 	}
 	if got := l.call(t, whoAmI, append(others, bearer(padded(n)))...); got.code != ok {
 		t.Errorf("a token of %d bytes: got %v %s, want OK", len(padded(n)), got.code, got.message)
