@@ -28,6 +28,23 @@ func TestRequirePrincipal(t *testing.T) {
 	}
 }
 
+// A nil principal takes the one before away: then there is no caller.
+func TestPrincipalTakenAway(t *testing.T) {
+	t.Parallel()
+	ctx := serverauth.ContextWithPrincipal(t.Context(), serverauth.NewPrincipal(serverauth.PrincipalSpec{ClientID: "one"}))
+	if p, found := serverauth.PrincipalFromContext(ctx); !found || p.ClientID() != "one" {
+		t.Errorf("got %v, %v, want the principal", p, found)
+	}
+	ctx = serverauth.ContextWithPrincipal(ctx, nil)
+	if p, found := serverauth.PrincipalFromContext(ctx); found || p != nil {
+		t.Errorf("got %v, %v, want nobody", p, found)
+	}
+	p, err := serverauth.RequirePrincipal(ctx)
+	if refusal, isError := errors.AsType[*serverauth.Error](err); p != nil || !isError || refusal.Code() != u {
+		t.Errorf("got %v, %v, want an UNAUTHENTICATED *Error", p, err)
+	}
+}
+
 func TestPrincipalOfACall(t *testing.T) {
 	t.Parallel()
 	clients := serverauth.NamedClients(map[string]string{"billing": clientID})
