@@ -51,12 +51,14 @@ type verified struct {
 //
 // Readers take no lock: a bucket is a chain of atomic pointers. The bucket is chosen
 // by the last bytes of the signature, which nobody can choose, and the token is then
-// compared as a whole. gRPC hands the same string to every call of a connection, so
-// that comparison mostly ends at the pointer. docs/decisions.md has what was measured.
+// compared as a whole. gRPC hands the same string to every call of a connection: most
+// calls find what they need by its address, see [repeat]. docs/decisions.md has what was
+// measured.
 type tokenCache struct {
 	buckets    []atomic.Pointer[verified]
 	mask       uint64
 	seed       [2]uint64
+	repeats    atomic.Pointer[repeatTable] // nil as long as it would be empty
 	maxEntries int
 	maxBytes   int64
 
@@ -64,12 +66,13 @@ type tokenCache struct {
 	// Reporter is told for each.
 	misses, stale, evicted atomic.Uint64
 
-	mu      sync.Mutex // guards the fields below and every store into a chain
-	entries int
-	bytes   int64
-	shares  map[clientKey]*share
-	byCount shareHeap
-	hand    uint64 // the next bucket that an insertion sweeps
+	mu       sync.Mutex // guards the fields below and every store into a chain
+	entries  int
+	bytes    int64
+	repeated int // slots in use
+	shares   map[clientKey]*share
+	byCount  shareHeap
+	hand     uint64 // the next bucket that an insertion sweeps
 }
 
 // clientKey names a client: ids are unique within an issuer only.
@@ -87,8 +90,8 @@ type share struct {
 }
 
 // entryOverhead is what an entry takes beside the bytes of its token, its claims and
-// its scopes. Entries of Cognito's usual tokens were measured to take four fifths of the
-// estimate.
+// its scopes: its slot too, which is 64 bytes of a table that is three eighths full at
+// least. Entries of Cognito's usual tokens were measured to take nine tenths of the estimate.
 const entryOverhead = 1024
 
 // sizeWith estimates what an entry takes: the token as received, the claims decoded,
@@ -218,6 +221,7 @@ func (c *tokenCache) remove(e *verified) {
 		link = &link.Load().next
 	}
 	link.Store(e.next.Load()) // readers that stand on e go on from there
+	c.forgetRepeat(e)
 	s := e.share
 	s.unlink(e)
 	e.share = nil
@@ -270,7 +274,7 @@ func (c *tokenCache) evict(wants clientKey) {
 	}
 	victim := s.oldest
 	for range secondChances {
-		if !victim.used.Swap(false) {
+		if !c.wasUsed(victim) {
 			break
 		}
 		s.unlink(victim)
@@ -279,6 +283,15 @@ func (c *tokenCache) evict(wants clientKey) {
 	}
 	c.remove(victim)
 	c.evicted.Add(1)
+}
+
+// wasUsed reports whether e was used since the last call of this.
+func (c *tokenCache) wasUsed(e *verified) bool {
+	used := e.used.Swap(false)
+	if s := c.slotOf(e); s != nil && s.used.Swap(false) {
+		return true
+	}
+	return used
 }
 
 // swept is how many buckets an insertion looks through for expired tokens, so that

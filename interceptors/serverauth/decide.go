@@ -129,6 +129,12 @@ func (a *Authorizer) rememberedWith(values []string, method string) (*verified, 
 	if a.own == nil || len(values) != 1 {
 		return nil, nil
 	}
+	if who, called := a.own.cache.recall(values[0]); who != nil {
+		if called.auth == a && called.method == method {
+			return who, called
+		}
+		return who, who.mayCall(a, method)
+	}
 	token, usual := strings.CutPrefix(values[0], usualScheme+" ")
 	if !usual {
 		return nil, nil
@@ -137,7 +143,11 @@ func (a *Authorizer) rememberedWith(values []string, method string) (*verified, 
 	if who == nil || !who.stillGood() {
 		return nil, nil
 	}
-	return who, who.mayCall(a, method)
+	called := who.mayCall(a, method)
+	if called != nil {
+		a.own.cache.noteRepeat(token, who, called)
+	}
+	return who, called
 }
 
 // decide is the part of a decision that reads the call's own context only. The context

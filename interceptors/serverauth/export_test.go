@@ -34,3 +34,20 @@ func parseAuthorization(value string, maxBytes int) (string, *Error) {
 func WithTimerClock() VerifierOption {
 	return verifierOptionFunc(func(cfg *verifierConfig) { cfg.exactClock = false })
 }
+
+// Repeats says how many tokens have a slot that their header's address finds, and how many
+// of those were found that way since this was last asked.
+func (v *Verifier) Repeats() (slots, used int) {
+	v.cache.mu.Lock()
+	defer v.cache.mu.Unlock()
+	t := v.cache.repeats.Load()
+	if t == nil {
+		return 0, 0
+	}
+	for i := range t.slots {
+		if s := &t.slots[i]; s.used.Swap(false) && s.text.Load() != nil {
+			used++
+		}
+	}
+	return v.cache.repeated, used
+}

@@ -49,6 +49,8 @@ type trustedIssuer struct {
 	clock   *clock // of the verifier
 	keys    *jwks.Set
 	clients atomic.Pointer[ClientSet] // in force; Issuer.Clients is what the constructor was given
+
+	standing *standing // the latest; guarded by the cache's lock
 }
 
 // startTimeout bounds the first fetch of keys, whatever the caller's context says.

@@ -1,0 +1,443 @@
+// Copyright The scopeauth Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package serverauth
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// repeatLab is a cache with an issuer whose keys and clients are there.
+type repeatLab struct {
+	*tokenCache
+
+	verifier *Verifier
+	issuer   *trustedIssuer
+	auth     *Authorizer
+}
+
+func newRepeatLab(t testing.TB, opts ...VerifierOption) *repeatLab {
+	t.Helper()
+	v := newCacheVerifier(t, opts...)
+	return &repeatLab{tokenCache: v.cache, verifier: v, issuer: v.issuers[cacheIssuer], auth: &Authorizer{own: v}}
+}
+
+const repeatMethod = "/acme.S/A"
+
+// entry puts an entry of the usual header, and returns it with the very string of it.
+func (l *repeatLab) entry(client, token string) (*verified, string) {
+	header := usualScheme + " " + token
+	e := cacheEntry(client, header[len(usualScheme)+1:])
+	e.issuer = l.issuer
+	e.generation.Store(l.issuer.keys.Generation())
+	e.clients.Store(l.issuer.clients.Load())
+	l.put(e, cacheNow())
+	return e, header
+}
+
+// noted is an entry with a slot.
+func (l *repeatLab) noted(client, token string) (*verified, string) {
+	e, header := l.entry(client, token)
+	l.noteRepeat(e.token, e, l.auth.noted.of(l.auth, repeatMethod))
+	return e, header
+}
+
+// recalls expects that the header finds the entry, or nothing if it is nil.
+func (l *repeatLab) recalls(t testing.TB, what, header string, want *verified) {
+	t.Helper()
+	who, called := l.recall(header)
+	if who != want {
+		t.Errorf("%s: got another caller than expected (found %v, want %v)", what, who != nil, want != nil)
+	}
+	if (called != nil) != (want != nil) || called != nil && (called.auth != l.auth || called.method != repeatMethod) {
+		t.Errorf("%s: got the method %+v", what, called)
+	}
+}
+
+// checkRepeats fails the test unless each slot is that of an entry, and is found.
+func (c *tokenCache) checkRepeats(t testing.TB) {
+	t.Helper()
+	table := c.repeats.Load()
+	if table == nil {
+		if c.repeated != 0 {
+			t.Errorf("%d slots without a table", c.repeated)
+		}
+		return
+	}
+	n, linked := 0, c.linked()
+	for i := range table.slots {
+		s := &table.slots[i]
+		text := s.text.Load()
+		if s.version.Load()%2 != 0 {
+			t.Errorf("slot %d is being written for ever", i)
+		}
+		if text == nil {
+			if s.who.Load() != nil || s.standing.Load() != nil || s.called.Load() != nil {
+				t.Errorf("slot %d is free and keeps something in memory", i)
+			}
+			continue
+		}
+		n++
+		e := s.who.Load()
+		if e == nil || linked[e.token] != e || unsafe.StringData(e.token) != text || s.tag.Load() != c.tag(e.token) {
+			t.Errorf("slot %d is that of no entry", i)
+			continue
+		}
+		if c.slotOf(e) != s {
+			t.Errorf("slot %d is not found", i)
+		}
+	}
+	if n != c.repeated {
+		t.Errorf("%d slots are used, the figure says %d", n, c.repeated)
+	}
+	if 4*n > 3*len(table.slots) || len(table.slots) > minRepeats && 8*n < len(table.slots) {
+		t.Errorf("%d slots for %d", len(table.slots), n)
+	}
+}
+
+func TestRepeatFindsNothingButTheSameString(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	e, header := l.noted("a", cacheToken(cacheClient, 1))
+	l.recalls(t, "the same string", header, e)
+	l.recalls(t, "a copy", strings.Clone(header), nil)
+	l.recalls(t, "without its last byte", header[:len(header)-1], nil)
+	l.recalls(t, "without its first byte", header[1:], nil)
+	l.recalls(t, "the token alone", e.token, nil)
+	l.recalls(t, "empty", "", nil)
+	l.recalls(t, "shorter than what is compared", header[:len(usualScheme)+hashed], nil)
+	if who, _ := l.slotOf(e).recall(address(header), l.tag(e.token)); who != nil {
+		t.Error("the slot of a string that is another one since it was found")
+	}
+	alike, alikeHeader := l.noted("a", strings.Repeat("x", 100)) // its end is at each of its bytes
+	l.recalls(t, "of equal characters", alikeHeader, alike)
+	l.recalls(t, "of fewer of them", alikeHeader[:len(alikeHeader)-1], nil)
+	if l.checkRepeats(t); l.repeated != 2 {
+		t.Errorf("%d slots, want 2", l.repeated)
+	}
+	var none *tokenCache
+	if who, _ := none.recall(header); who != nil {
+		t.Error("no cache has something in it")
+	}
+}
+
+// Programs that make strings of buffers which they use again break Go's rule that a
+// string does not change. One token is not taken for another even so, unless the ends of
+// their signatures are equal.
+func TestRepeatOfABufferThatChanges(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	buffer := []byte(usualScheme + " " + cacheToken(cacheClient, 1))
+	header := unsafe.String(&buffer[0], len(buffer))
+	e := cacheEntry("a", header[len(usualScheme)+1:])
+	e.issuer = l.issuer
+	e.generation.Store(l.issuer.keys.Generation())
+	e.clients.Store(l.issuer.clients.Load())
+	l.put(e, cacheNow())
+	l.noteRepeat(e.token, e, l.auth.noted.of(l.auth, repeatMethod))
+	l.recalls(t, "before", header, e)
+	for i := range hashed {
+		at := len(buffer) - 1 - i
+		buffer[at] ^= 1
+		l.recalls(t, "another end", header, nil)
+		buffer[at] ^= 1
+	}
+	l.recalls(t, "the same again", header, e)
+}
+
+// A slot has one method of one authorizer; what else its token may call is asked of the
+// entry.
+func TestRepeatIsForOneMethod(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	e, header := l.entry("a", cacheToken(cacheClient, 1))
+	other := &Authorizer{own: l.verifier}
+	e.notePermitted(l.auth, repeatMethod)
+	for range 2 { // by its bucket first, then by its address
+		for _, row := range []struct {
+			auth   *Authorizer
+			method string
+			want   bool
+		}{{l.auth, repeatMethod, true}, {l.auth, "/acme.S/B", false}, {other, repeatMethod, false}} {
+			who, called := row.auth.rememberedWith([]string{header}, row.method)
+			if who != e || (called != nil) != row.want || called != nil && (called.auth != row.auth || called.method != row.method) {
+				t.Errorf("%s: got %+v, want one: %v", row.method, called, row.want)
+			}
+		}
+	}
+	l.recalls(t, "noted", header, e)
+	e.notePermitted(l.auth, "/acme.S/B")
+	e.notePermitted(other, repeatMethod)
+	if _, called := l.auth.rememberedWith([]string{header}, "/acme.S/B"); called == nil || called.method != "/acme.S/B" {
+		t.Errorf("another method: got %+v", called)
+	}
+	if _, called := other.rememberedWith([]string{header}, repeatMethod); called == nil || called.auth != other {
+		t.Errorf("another authorizer: got %+v", called)
+	}
+}
+
+// What makes a remembered token unusable makes its slot so: the longer way decides, and
+// the slot is brought up to date only by a token that is good.
+func TestRepeatIsLookedAtEachTime(t *testing.T) {
+	t.Parallel()
+	now := cacheNow()
+	l := newRepeatLab(t, WithClock(func() time.Time { return now }))
+	e, header := l.entry("a", cacheToken(cacheClient, 1))
+	e.validFrom, e.validUntil = now.UnixNano(), now.Add(time.Minute).UnixNano()
+	note := func() { l.noteRepeat(e.token, e, l.auth.noted.of(l.auth, repeatMethod)) }
+	note()
+	begin := now
+	for after, want := range map[time.Duration]*verified{
+		-1: nil, 0: e, time.Minute - time.Second - 1: e, time.Minute - time.Second: nil, time.Minute: nil, time.Hour: nil,
+	} {
+		now = begin.Add(after)
+		l.recalls(t, "after "+after.String(), header, want)
+	}
+	now = begin
+	before := l.issuer.clients.Load()
+	if err := l.verifier.SetClients(cacheIssuer, NamedClients(map[string]string{"one": "a"})); err != nil {
+		t.Fatal(err)
+	}
+	l.recalls(t, "with other clients", header, nil)
+	note()
+	l.recalls(t, "noted as before", header, nil)
+	e.clients.Store(l.issuer.clients.Load()) // as the longer way does
+	note()
+	l.recalls(t, "found good under the other clients", header, e)
+	e.generation.Add(1)
+	l.issuer.clients.Store(before) // else the slot is good as it is
+	e.clients.Store(before)
+	note()
+	l.recalls(t, "of another generation of keys", header, nil)
+	e.generation.Add(^uint64(0))
+	note()
+	l.recalls(t, "of the same again", header, e)
+	l.checkRepeats(t)
+}
+
+// All tokens of an issuer share what they were found good under.
+func TestRepeatStandingIsShared(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	a, _ := l.noted("a", cacheName(1))
+	b, _ := l.noted("b", cacheName(2))
+	shared := l.slotOf(a).standing.Load()
+	if shared != l.slotOf(b).standing.Load() {
+		t.Error("two tokens have one each")
+	}
+	for what, change := range map[string]func(){
+		"generation": func() { b.generation.Add(1) },
+		"clients":    func() { b.clients.Store(&ClientSet{}) },
+	} {
+		change()
+		if b.standingOf() == shared {
+			t.Errorf("another %s is the same", what)
+		}
+	}
+}
+
+// A reader that finds parts of two tokens takes neither.
+func TestRepeatThatIsBeingWritten(t *testing.T) {
+	t.Parallel()
+	meanwhile := func() {}
+	l := newRepeatLab(t, WithClock(func() time.Time { meanwhile(); return cacheNow() }))
+	e, header := l.noted("a", cacheName(1))
+	other, _ := l.noted("b", cacheName(2))
+	s := l.slotOf(e)
+	s.version.Add(1)
+	l.recalls(t, "while it is written", header, nil)
+	s.version.Add(1)
+	l.recalls(t, "when it is written", header, e)
+	// The clock is read after all of the slot was.
+	meanwhile = func() {
+		meanwhile = func() {}
+		s.write(unsafe.StringData(other.token), l.tag(other.token), other.standingOf(), l.slotOf(other).called.Load(), other)
+	}
+	l.recalls(t, "written meanwhile", header, nil)
+	s.write(unsafe.StringData(e.token), l.tag(e.token), e.standingOf(), l.slotOf(other).called.Load(), e)
+	s.standing.Store(nil) // a writer was between this and the version
+	l.recalls(t, "emptied meanwhile", header, nil)
+}
+
+// A slot that is used counts for its entry when something has to go.
+func TestRepeatSecondChance(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t, CacheLimits(3, math.MaxInt64))
+	var entries []*verified
+	var headers []string
+	for n := range 3 {
+		e, header := l.noted("a", cacheName(n))
+		entries, headers = append(entries, e), append(headers, header)
+	}
+	l.recalls(t, "the oldest", headers[0], entries[0])
+	l.noted("a", cacheName(3))
+	want := []string{cacheName(2), cacheName(0), cacheName(3)}
+	if got := l.order(clientKey{l.issuer, "a"}); !slices.Equal(got, want) {
+		t.Errorf("after one eviction: got %q, want %q", got, want)
+	}
+	l.noted("a", cacheName(4))
+	l.noted("a", cacheName(5)) // a second chance is no third one
+	want = []string{cacheName(3), cacheName(4), cacheName(5)}
+	if got := l.order(clientKey{l.issuer, "a"}); !slices.Equal(got, want) {
+		t.Errorf("after three: got %q, want %q", got, want)
+	}
+	l.recalls(t, "evicted", headers[0], nil)
+	if l.checkRepeats(t); l.repeated != 3 {
+		t.Errorf("%d slots, want 3", l.repeated)
+	}
+}
+
+// What was used is known of a slot that has moved.
+func TestRepeatThatHasMovedWasUsed(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	used, header := l.noted("a", cacheName(0))
+	unused, _ := l.noted("a", cacheName(1))
+	l.recalls(t, "before", header, used)
+	for n := range minRepeats {
+		l.noted("a", cacheName(2+n))
+	}
+	if !l.slotOf(used).used.Load() || l.slotOf(unused).used.Load() {
+		t.Error("the larger table does not have it")
+	}
+}
+
+// A slot goes with its entry, whatever takes that away.
+func TestRepeatGoesWithItsEntry(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	dropped, droppedHeader := l.noted("a", cacheName(1))
+	replaced, replacedHeader := l.noted("a", cacheName(2))
+	l.drop(dropped)
+	after, afterHeader := l.noted("a", cacheName(2))
+	l.recalls(t, "dropped", droppedHeader, nil)
+	l.recalls(t, "replaced", replacedHeader, nil)
+	l.recalls(t, "the replacement", afterHeader, after)
+	called := l.auth.noted.of(l.auth, repeatMethod)
+	l.noteRepeat(dropped.token, dropped, called)
+	l.noteRepeat(replaced.token, replaced, called)
+	l.recalls(t, "dropped and noted", droppedHeader, nil)
+	l.recalls(t, "replaced and noted", replacedHeader, nil)
+	if l.checkRepeats(t); l.repeated != 1 {
+		t.Errorf("%d slots, want 1", l.repeated)
+	}
+}
+
+// Real tokens are no parts of each other. If they were, the one would have a slot that came
+// first.
+func TestRepeatOfAPartOfAToken(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	whole, header := l.noted("a", strings.Repeat("x", 100))
+	part := cacheEntry("b", whole.token[:50])
+	part.issuer = l.issuer
+	part.generation.Store(l.issuer.keys.Generation())
+	part.clients.Store(l.issuer.clients.Load())
+	l.put(part, cacheNow())
+	if err := l.verifier.SetClients(cacheIssuer, AnyClient()); err != nil { // the slot is outdated
+		t.Fatal(err)
+	}
+	l.noteRepeat(part.token, part, l.auth.noted.of(l.auth, repeatMethod))
+	l.recalls(t, "a part", header[:len(usualScheme)+1+50], nil)
+	if l.slotOf(whole) == nil {
+		t.Error("the part took the slot")
+	}
+	whole.clients.Store(l.issuer.clients.Load())
+	l.noteRepeat(whole.token, whole, l.auth.noted.of(l.auth, repeatMethod))
+	l.drop(part)
+	l.recalls(t, "the whole", header, whole)
+	if l.checkRepeats(t); l.repeated != 1 {
+		t.Errorf("%d slots, want 1", l.repeated)
+	}
+}
+
+// Only the string that the cache keeps anyway gets a slot: with HPACK a caller of many
+// tokens makes a new one for each call.
+func TestRepeatIsNotNotedOfCopies(t *testing.T) {
+	t.Parallel()
+	l := newRepeatLab(t)
+	e, header := l.entry("a", cacheName(1))
+	called := l.auth.noted.of(l.auth, repeatMethod)
+	other := strings.Clone(header)
+	l.noteRepeat(other[len(usualScheme)+1:], e, called)
+	l.recalls(t, "a copy", other, nil)
+	l.recalls(t, "of a copy", header, nil)
+	long, longHeader := l.entry("a", strings.Repeat("x", math.MaxUint16+1))
+	l.noteRepeat(long.token, long, called) // its length does not fit
+	l.recalls(t, "too long", longHeader, nil)
+	longest, longestHeader := l.entry("a", strings.Repeat("x", math.MaxUint16))
+	l.noteRepeat(longest.token, longest, called)
+	l.recalls(t, "as long as can be", longestHeader, longest)
+	l.mu.Lock()
+	l.noteRepeat(e.token, e, called) // nobody waits for it
+	l.mu.Unlock()
+	l.recalls(t, "while the cache is locked", header, nil)
+	l.noteRepeat(e.token, e, called)
+	l.recalls(t, "the next time", header, e)
+	l.mu.Lock()
+	version := l.slotOf(e).version.Load()
+	l.mu.Unlock()
+	l.noteRepeat(e.token, e, called)
+	if l.slotOf(e).version.Load() != version {
+		t.Error("a slot that is up to date was written again")
+	}
+}
+
+// Random programs of all that is done with the table, with many strings at few places.
+func TestRepeatTableFollowsTheModel(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 4))
+		l := newRepeatLab(t, CacheLimits(1000, math.MaxInt64))
+		in := make(map[*verified]string)
+		var all []*verified
+		grow := true
+		for step := range 1500 {
+			if step%500 == 0 {
+				grow = !grow
+			}
+			if len(all) == 0 || rnd.IntN(4) == 0 == grow {
+				e, header := l.noted("a", cacheName(step)+strings.Repeat("y", rnd.IntN(100)))
+				in[e], all = header, append(all, e)
+				continue
+			}
+			i := rnd.IntN(len(all))
+			l.drop(all[i])
+			l.recalls(t, "dropped", in[all[i]], nil)
+			delete(in, all[i])
+			all = slices.Delete(all, i, i+1)
+			if step%10 == 0 {
+				l.checkRepeats(t)
+			}
+		}
+		for e, header := range in {
+			l.recalls(t, "at the end", header, e)
+		}
+		if l.checkRepeats(t); l.repeated != len(in) {
+			t.Errorf("%d slots, want %d", l.repeated, len(in))
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// What a call reads of a slot is one line of the processor's cache, where there are so many
+// that it counts: what is larger than 32 KiB begins with a page.
+func TestRepeatLayout(t *testing.T) {
+	t.Parallel()
+	if size := unsafe.Sizeof(repeat{}); size != 64 {
+		t.Errorf("a slot has %d bytes, want 64", size)
+	}
+	c := newTokenCache(1, 1)
+	c.repeats.Store(newRepeatTable(1024)) // on the heap
+	if at := uintptr(unsafe.Pointer(&c.repeats.Load().slots[0])) % 64; at != 0 {
+		t.Errorf("the slots begin %d bytes after a line of the processor's cache", at)
+	}
+}
