@@ -58,7 +58,7 @@ type tokenCache struct {
 	buckets    []atomic.Pointer[verified]
 	mask       uint64
 	seed       [2]uint64
-	repeats    atomic.Pointer[repeatTable] // nil as long as it would be empty
+	repeats    atomic.Pointer[repeatTable] // nil until the first
 	maxEntries int
 	maxBytes   int64
 
@@ -90,8 +90,9 @@ type share struct {
 }
 
 // entryOverhead is what an entry takes beside the bytes of its token, its claims and
-// its scopes: its slot too, which is 64 bytes of a table that is three eighths full at
-// least. Entries of Cognito's usual tokens were measured to take nine tenths of the estimate.
+// its scopes: its slot too, which is 64 bytes of a table that was three eighths full at
+// least when it grew. Entries of Cognito's usual tokens were measured to take nine tenths of
+// the estimate.
 const entryOverhead = 1024
 
 // sizeWith estimates what an entry takes: the token as received, the claims decoded,

@@ -131,6 +131,8 @@ func (s *repeat) write(text *byte, tag uint64, standing *standing, called *targe
 	if who != nil {
 		s.from.Store(who.validFrom)
 		s.until.Store(who.validUntil)
+	} else {
+		s.used.Store(false)
 	}
 	s.version.Add(1)
 }
@@ -172,9 +174,13 @@ func (t *repeatTable) empty(s *repeat) {
 	t.slots[hole&mask].write(nil, 0, nil, nil, nil)
 }
 
+// longestRepeat is the length of the longest token that has a slot: it has 16 bits of a tag.
+const longestRepeat = math.MaxUint16
+
 // tag is what is compared beside a string's address: its length, and what chooses its
 // token's bucket. The address alone would do, since the cache keeps the string and strings
 // do not change. But there are programs that make strings of buffers which they use again.
+// What stands before the token was a usual scheme when the slot was made.
 func (c *tokenCache) tag(token string) uint64 {
 	return c.hash(token)<<16 | uint64(len(token))
 }
@@ -183,7 +189,7 @@ func (c *tokenCache) tag(token string) uint64 {
 // string.
 func (c *tokenCache) recall(header string) (*verified, *target) {
 	const before = len(usualScheme + " ")
-	if c == nil || len(header) < before+hashed {
+	if c == nil || len(header) < before+hashed || len(header) > before+longestRepeat {
 		return nil, nil
 	}
 	token := header[before:]
@@ -196,11 +202,12 @@ func (c *tokenCache) recall(header string) (*verified, *target) {
 }
 
 // noteRepeat makes a slot of the token of a usual header that was just looked up, or
-// brings it up to date, if it is the very string that the cache keeps. It never waits:
-// the next call can do it.
+// brings it up to date, if it is the very string that the cache keeps. It never waits for
+// the lock: the next call can do it. Each time that the slots double, the call that
+// needs it copies them: of the default 10,000 tokens a few milliseconds in all.
 func (c *tokenCache) noteRepeat(token string, who *verified, called *target) {
 	text := address(token)
-	if text != address(who.token) || len(token) > math.MaxUint16 {
+	if text != address(who.token) || len(token) > longestRepeat {
 		return
 	}
 	if s := c.repeats.Load().find(text); s != nil {

@@ -6,6 +6,7 @@ package serverauth
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,6 +31,7 @@ func TestRepeatReadersBesideWriters(t *testing.T) {
 		writers.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(w), 5))
 			for range 5000 {
+				runtime.Gosched() // on one processor the readers get their turn, too
 				i := rnd.IntN(len(shown))
 				if k := shown[i].Load(); k != nil && rnd.IntN(2) == 0 {
 					l.drop(k.entry)
@@ -45,6 +47,7 @@ func TestRepeatReadersBesideWriters(t *testing.T) {
 		readers.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(r), 6))
 			for !over.Load() {
+				runtime.Gosched()
 				k := shown[rnd.IntN(len(shown))].Load()
 				if k == nil {
 					continue

@@ -33,12 +33,17 @@ const repeatMethod = "/acme.S/A"
 // entry puts an entry of the usual header, and returns it with the very string of it.
 func (l *repeatLab) entry(client, token string) (*verified, string) {
 	header := usualScheme + " " + token
-	e := cacheEntry(client, header[len(usualScheme)+1:])
+	return l.entryOf(client, header[len(usualScheme)+1:]), header
+}
+
+// entryOf puts an entry of this very string.
+func (l *repeatLab) entryOf(client, token string) *verified {
+	e := cacheEntry(client, token)
 	e.issuer = l.issuer
 	e.generation.Store(l.issuer.keys.Generation())
 	e.clients.Store(l.issuer.clients.Load())
 	l.put(e, cacheNow())
-	return e, header
+	return e
 }
 
 // noted is an entry with a slot.
@@ -78,8 +83,8 @@ func (c *tokenCache) checkRepeats(t testing.TB) {
 			t.Errorf("slot %d is being written for ever", i)
 		}
 		if text == nil {
-			if s.who.Load() != nil || s.standing.Load() != nil || s.called.Load() != nil {
-				t.Errorf("slot %d is free and keeps something in memory", i)
+			if s.who.Load() != nil || s.standing.Load() != nil || s.called.Load() != nil || s.used.Load() {
+				t.Errorf("slot %d is free and keeps something", i)
 			}
 			continue
 		}
@@ -135,11 +140,7 @@ func TestRepeatOfABufferThatChanges(t *testing.T) {
 	l := newRepeatLab(t)
 	buffer := []byte(usualScheme + " " + cacheToken(cacheClient, 1))
 	header := unsafe.String(&buffer[0], len(buffer))
-	e := cacheEntry("a", header[len(usualScheme)+1:])
-	e.issuer = l.issuer
-	e.generation.Store(l.issuer.keys.Generation())
-	e.clients.Store(l.issuer.clients.Load())
-	l.put(e, cacheNow())
+	e := l.entryOf("a", header[len(usualScheme)+1:])
 	l.noteRepeat(e.token, e, l.auth.noted.of(l.auth, repeatMethod))
 	l.recalls(t, "before", header, e)
 	for i := range hashed {
@@ -329,17 +330,27 @@ func TestRepeatGoesWithItsEntry(t *testing.T) {
 	}
 }
 
+// A length that has more bits than a tag has for it is not taken for a shorter one.
+func TestRepeatOfALongerString(t *testing.T) {
+	t.Parallel()
+	for range 20 { // whether the longer one has the same tag is a matter of the seed
+		l := newRepeatLab(t)
+		long := usualScheme + " " + strings.Repeat("x", math.MaxUint16+1+100)
+		header := long[:len(usualScheme)+1+100]
+		e := l.entryOf("a", header[len(usualScheme)+1:])
+		l.noteRepeat(e.token, e, l.auth.noted.of(l.auth, repeatMethod))
+		l.recalls(t, "the short one", header, e)
+		l.recalls(t, "the long one", long, nil)
+	}
+}
+
 // Real tokens are no parts of each other. If they were, the one would have a slot that came
 // first.
 func TestRepeatOfAPartOfAToken(t *testing.T) {
 	t.Parallel()
 	l := newRepeatLab(t)
 	whole, header := l.noted("a", strings.Repeat("x", 100))
-	part := cacheEntry("b", whole.token[:50])
-	part.issuer = l.issuer
-	part.generation.Store(l.issuer.keys.Generation())
-	part.clients.Store(l.issuer.clients.Load())
-	l.put(part, cacheNow())
+	part := l.entryOf("b", whole.token[:50])
 	if err := l.verifier.SetClients(cacheIssuer, AnyClient()); err != nil { // the slot is outdated
 		t.Fatal(err)
 	}
@@ -432,6 +443,9 @@ func TestRepeatTableFollowsTheModel(t *testing.T) {
 // that it counts: what is larger than 32 KiB begins with a page.
 func TestRepeatLayout(t *testing.T) {
 	t.Parallel()
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("measured on 64-bit machines only")
+	}
 	if size := unsafe.Sizeof(repeat{}); size != 64 {
 		t.Errorf("a slot has %d bytes, want 64", size)
 	}
